@@ -1,0 +1,28 @@
+# Two commands matter: `make run` (the demo) and `make test` (the whole check).
+# Both make their own environment in .venv from pinned, hashed constraints first.
+
+# The first interpreter that really starts (a version manager's shim may not) and is new enough.
+PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+
+.PHONY: run test hard bench evaluate environment sample constraints clean
+
+run: environment
+	$(BIN)/reconcile demo
+
+test:
+	bash .ci/run
+
+environment: .venv/installed
+
+# The stamp is written last, so that an interrupted installation is repeated and not trusted.
+.venv/installed: constraints.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed and none was found; install it, or name it: make PYTHON=/path/to/python3"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --require-hashes -r constraints.txt
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+clean:
+	rm -rf .venv data/demo .dagster

@@ -1,0 +1,223 @@
+"""The lake: tables and raw pages as files, published by manifests. The only module that knows where tables lie.
+
+Files are named by their content and never replaced. A manifest, replaced atomically, is the only commit: a reader, a
+killed run or a full disk sees the old state or the new one and never a mix. What no manifest names is swept.
+
+Layout:
+    lake.json                        schema version and the books' time zone
+    days/<table>/<account>.json      manifest: local day -> file, for everything pulled by day
+    scopes/<scope>.json              manifest: table -> file, for everything computed (a month of a book, a lock, …)
+    files/<table>/<hash>.parquet     tables;  files/raw/<hash>.jsonl.zst  raw pages as they came
+"""
+
+import fcntl
+import hashlib
+import io
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import orjson
+import polars as pl
+import zstandard
+
+from reconciliation.errors import BusyError, SettingsError
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Lake:
+    """A folder of published tables."""
+
+    root: Path
+
+    def prepare(self, *, time_zone: str) -> None:
+        """Create the lake, or check that it was made for the same time zone and by a schema this code reads.
+
+        Raises:
+            SettingsError: another time zone (days would mean other instants) or an unknown schema version.
+        """
+        expected = {"schema_version": SCHEMA_VERSION, "time_zone": time_zone}
+        path = self.root / "lake.json"
+        if not path.exists():
+            write_atomically(path, orjson.dumps(expected))
+            return
+        found = orjson.loads(path.read_bytes())
+        if found["schema_version"] != SCHEMA_VERSION:
+            raise SettingsError(f"{path}: schema version {found['schema_version']}, this program reads {SCHEMA_VERSION}; use the version that wrote it, or another [storage] lake")
+        if found["time_zone"] != time_zone:
+            raise SettingsError(
+                f"[entity] timezone = {time_zone!r}, but the lake at {self.root} holds days of {found['time_zone']!r}; set it back, or name a new [storage] lake"
+            )
+
+    @contextmanager
+    def writer(self, *, wait_seconds: float) -> Iterator[None]:
+        """Hold the lake's single-writer lock; a dead process frees it by itself.
+
+        Raises:
+            BusyError: another run held it for longer than the wait.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / "writer.lock").open("a+") as handle:
+            end = time.monotonic() + wait_seconds
+            while True:
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if time.monotonic() >= end:
+                        handle.seek(0)
+                        owner = handle.read().strip() or "unknown"
+                        raise BusyError(f"{self.root}: another run (process {owner}) is writing and did not finish within {wait_seconds:g} s; wait for it, then repeat") from None
+                    time.sleep(0.1)
+            handle.seek(0)
+            handle.truncate()
+            handle.write(str(os.getpid()))
+            handle.flush()
+            yield
+
+    # --- tables by day -------------------------------------------------------------------------------------------
+
+    def write_days(self, table: str, *, account: str, frame: pl.DataFrame, day_column: str, days: list[date], pages: tuple[bytes, ...] = ()) -> None:
+        """Publish what was pulled for some local days, replacing what stood for them.
+
+        Args:
+            table: table name.
+            account: Stripe account.
+            frame: rows of all the days; `day_column` holds each row's local day and is kept in the file.
+            days: every day that was pulled, with rows or without.
+            pages: the raw responses the frame was made from.
+        """
+        file = self._store_table(table, frame.sort(frame.columns))
+        raw = self._store_raw(pages)
+        manifest = self._days(table, account)
+        manifest.update({day.isoformat(): {"file": file, "raw": raw, "day_column": day_column} for day in days})
+        write_atomically(self._days_path(table, account), orjson.dumps(manifest, option=orjson.OPT_SORT_KEYS))
+
+    def read_days(self, table: str, *, account: str, first: date | None = None, last: date | None = None) -> pl.DataFrame | None:
+        """Return the published rows of the local days `first` to `last`, or None when nothing was ever pulled."""
+        by_file: dict[tuple[str, str], list[date]] = {}
+        for text, entry in self._days(table, account).items():
+            day = date.fromisoformat(text)
+            if (first is None or day >= first) and (last is None or day <= last):
+                by_file.setdefault((entry["file"], entry["day_column"]), []).append(day)
+        frames = [self._load(file).filter(pl.col(column).is_in(days)).drop(column) for (file, column), days in sorted(by_file.items())]
+        return pl.concat(frames) if frames else None
+
+    def pulled_days(self, table: str, *, account: str) -> set[date]:
+        """Return the local days that were pulled."""
+        return {date.fromisoformat(day) for day in self._days(table, account)}
+
+    # --- tables by scope -----------------------------------------------------------------------------------------
+
+    def stage(self, table: str, frame: pl.DataFrame) -> str:
+        """Store a table without publishing it; returns the file's name for `publish`."""
+        return self._store_table(table, frame)
+
+    def load(self, file: str) -> pl.DataFrame:
+        """Read a stored table by its file name."""
+        return self._load(file)
+
+    def publish(self, scope: str, tables: Mapping[str, str], *, facts: Mapping[str, Any] | None = None) -> None:
+        """Make staged tables the state of a scope, in one step.
+
+        Args:
+            scope: `month/main/2026-10`, `lock/2026-10`, `opening/main`, …
+            tables: table name -> stored file.
+            facts: small values kept in the manifest itself.
+        """
+        content = {"tables": dict(tables), "facts": dict(facts or {})}
+        write_atomically(self.root / "scopes" / f"{scope}.json", orjson.dumps(content, option=orjson.OPT_SORT_KEYS))
+
+    def tables(self, scope: str) -> dict[str, str] | None:
+        """Return table name -> stored file of a scope, or None when it was never published."""
+        manifest = self._scope(scope)
+        return None if manifest is None else manifest["tables"]
+
+    def facts(self, scope: str) -> dict[str, Any]:
+        """Return the facts of a scope; empty when it was never published."""
+        manifest = self._scope(scope)
+        return {} if manifest is None else manifest["facts"]
+
+    def read(self, scope: str, table: str) -> pl.DataFrame | None:
+        """Return a published table of a scope, or None."""
+        tables = self.tables(scope)
+        return None if tables is None or table not in tables else self._load(tables[table])
+
+    def scopes(self, prefix: str) -> list[str]:
+        """Return the published scopes below a prefix, in order."""
+        base = self.root / "scopes"
+        return sorted(path.relative_to(base).with_suffix("").as_posix() for path in (base / prefix).rglob("*.json"))
+
+    def withdraw(self, scope: str) -> None:
+        """Forget a scope."""
+        (self.root / "scopes" / f"{scope}.json").unlink(missing_ok=True)
+
+    def sweep(self) -> int:
+        """Delete stored files that no manifest names; returns how many. Call it as the writer only."""
+        named: set[str] = set()
+        for path in (self.root / "scopes").rglob("*.json"):
+            named.update(orjson.loads(path.read_bytes())["tables"].values())
+        for path in (self.root / "days").rglob("*.json"):
+            for entry in orjson.loads(path.read_bytes()).values():
+                named.update((entry["file"], entry["raw"]))
+        stored = [path for path in (self.root / "files").rglob("*") if path.is_file()]
+        orphans = [path for path in stored if path.relative_to(self.root).as_posix() not in named]
+        for path in orphans:
+            path.unlink()
+        return len(orphans)
+
+    # --- files ---------------------------------------------------------------------------------------------------
+
+    def _days_path(self, table: str, account: str) -> Path:
+        return self.root / "days" / table / f"{account}.json"
+
+    def _days(self, table: str, account: str) -> dict[str, Any]:
+        path = self._days_path(table, account)
+        return orjson.loads(path.read_bytes()) if path.exists() else {}
+
+    def _scope(self, scope: str) -> dict[str, Any] | None:
+        path = self.root / "scopes" / f"{scope}.json"
+        return orjson.loads(path.read_bytes()) if path.exists() else None
+
+    def _store_table(self, table: str, frame: pl.DataFrame) -> str:
+        buffer = io.BytesIO()
+        frame.write_parquet(buffer, compression="zstd", statistics=False)
+        return self._store(f"files/{table}", ".parquet", buffer.getvalue())
+
+    def _store_raw(self, pages: tuple[bytes, ...]) -> str:
+        if not pages:
+            return ""
+        return self._store("files/raw", ".jsonl.zst", zstandard.ZstdCompressor(level=3).compress(b"\n".join(page.replace(b"\n", b" ") for page in pages)))
+
+    def _store(self, folder: str, suffix: str, content: bytes) -> str:
+        name = f"{folder}/{hashlib.sha256(content).hexdigest()[:32]}{suffix}"
+        path = self.root / name
+        if not path.exists():
+            write_atomically(path, content)
+        return name
+
+    def _load(self, file: str) -> pl.DataFrame:
+        return pl.read_parquet(io.BytesIO((self.root / file).read_bytes()))
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that a reader sees all of it or none, also after a crash: temporary name, fsync, rename, fsync of the folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("wb") as handle:
+        handle.write(content)
+        handle.flush()
+        os.fsync(handle.fileno())
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

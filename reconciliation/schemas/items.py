@@ -1,0 +1,82 @@
+"""Items: everything that must end matched or open, once."""
+
+import dataframely as dy
+import polars as pl
+
+LEGS = ["books", "cash"]
+SIDES = ["stripe", "ledger", "bank", "residual", "opening"]
+
+
+class Item(dy.Schema):
+    """One row is an item of one leg (`interface.md`, terms).
+
+    `amount_minor` carries the side's own sign. `effect` turns it into Stripe - ledger (books) or paid - arrived
+    (cash): +1 for Stripe, residuals and opening differences, -1 for ledger and bank lines. `population` says why the
+    item is here: `carried` (open at the end of the month before), `new` (dated in the month), `late` (dated in a locked
+    month and arrived since), `evidence` (lookback or after the cut-off: never counted). `transaction_key` groups the components of one balance
+    transaction. `line` is the statement line an amount stands on (`charge.gross`), empty on the ledger and bank side.
+    """
+
+    leg = dy.Enum(LEGS, primary_key=True)
+    item_id = dy.String(primary_key=True)
+    book = dy.String()
+    side = dy.Enum(SIDES)
+    population = dy.Enum(["carried", "new", "late", "evidence"])
+    origin_period = dy.String(regex=r"^\d{4}-\d{2}$")
+    date = dy.Date()
+    occurred_at = dy.Datetime(time_zone="UTC", time_unit="us", nullable=True)
+    amount_minor = dy.Int64()
+    currency = dy.String(regex="^[A-Z]{3}$")
+    account = dy.String()
+    stripe_account = dy.String()
+    balance_transaction_id = dy.String()
+    component = dy.String()
+    category = dy.String()
+    type = dy.String()
+    line = dy.String()
+    source_id = dy.String()
+    charge_id = dy.String()
+    payout_id = dy.String()
+    document = dy.String()
+    source_file = dy.String()
+    source_row = dy.String()
+    counterparty = dy.String()
+    reference = dy.String()
+    description = dy.String()
+    poster = dy.String()
+    presentment_amount_minor = dy.Int64(nullable=True)
+    presentment_currency = dy.String(nullable=True)
+    expected_on = dy.Date(nullable=True)
+    is_accrual = dy.Bool()
+    reverses = dy.String()
+
+    @dy.rule()
+    def side_belongs_to_leg(cls) -> pl.Expr:
+        return (pl.col("leg") == "books") | pl.col("side").is_in(["stripe", "bank"])
+
+
+class ItemReference(dy.Schema):
+    """One row is one normalized reference found on an item.
+
+    `kind` orders trust: stripe_id, journal, document, invoice, trace, number. `value` is upper case without separators.
+    """
+
+    leg = dy.Enum(LEGS, primary_key=True)
+    item_id = dy.String(primary_key=True)
+    kind = dy.Enum(["stripe_id", "journal", "document", "invoice", "trace", "number"], primary_key=True)
+    value = dy.String(primary_key=True)
+
+
+class MatchMember(dy.Schema):
+    """One row is an item's place in a match. `difference_minor` is the same on every row of a match.
+
+    Stripe + residual + opening - ledger (or paid - arrived): zero, or the amount of the residual the match leaves.
+    """
+
+    leg = dy.Enum(LEGS, primary_key=True)
+    item_id = dy.String(primary_key=True)
+    match_id = dy.String()
+    strategy = dy.String()
+    score = dy.Float64(min=0.0, max=1.0)
+    evidence = dy.String()
+    difference_minor = dy.Int64()
