@@ -20,9 +20,14 @@ environment: .venv/installed
 .venv/installed: constraints.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed and none was found; install it, or name it: make PYTHON=/path/to/python3"; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --require-hashes -r constraints.txt
+	$(BIN)/pip install --quiet --require-hashes --no-deps -r constraints.txt
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
 
 clean:
 	rm -rf .venv data/demo .dagster
+
+# Resolves the whole set again; needs `uv`. Hashes only: no address of any registry is written.
+constraints:
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-strip-extras \
+		--no-emit-index-url --no-annotate --custom-compile-command "make constraints" -o constraints.txt

@@ -2,13 +2,13 @@
 
 import dataframely as dy
 
-from reconciliation.schemas.items import LEGS
+from reconciliation.schemas.items import LEG
 
 
 class OpenItem(dy.Schema):
     """One row is an item not matched in its leg at the cut-off, with the break it belongs to and its own cause and nature."""
 
-    leg = dy.Enum(LEGS, primary_key=True)
+    leg = dy.String(primary_key=True, regex=LEG)
     item_id = dy.String(primary_key=True)
     break_id = dy.String()
     kind = dy.String()
@@ -29,7 +29,7 @@ class Break(dy.Schema):
     break_id = dy.String(primary_key=True)
     match_id = dy.String()
     book = dy.String()
-    leg = dy.Enum(LEGS)
+    leg = dy.String(regex=LEG)
     kind = dy.String()
     cause = dy.String()
     nature = dy.String()

@@ -3,8 +3,8 @@
 import dataframely as dy
 import polars as pl
 
-LEGS = ["books", "cash"]
-SIDES = ["stripe", "ledger", "bank", "residual", "opening"]
+LEG = "^(books|cash)$"
+SIDE = "^(stripe|ledger|bank|residual|opening)$"
 
 
 class Item(dy.Schema):
@@ -13,15 +13,14 @@ class Item(dy.Schema):
     `amount_minor` carries the side's own sign. `effect` turns it into Stripe - ledger (books) or paid - arrived
     (cash): +1 for Stripe, residuals and opening differences, -1 for ledger and bank lines. `population` says why the
     item is here: `carried` (open at the end of the month before), `new` (dated in the month), `late` (dated in a locked
-    month and arrived since), `evidence` (lookback or after the cut-off: never counted). `transaction_key` groups the components of one balance
-    transaction. `line` is the statement line an amount stands on (`charge.gross`), empty on the ledger and bank side.
+    month and arrived since), `evidence` (lookback or after the cut-off: never counted). `line` is the statement line an amount stands on (`charge.gross`), empty on the ledger and bank side.
     """
 
-    leg = dy.Enum(LEGS, primary_key=True)
+    leg = dy.String(primary_key=True, regex=LEG)
     item_id = dy.String(primary_key=True)
     book = dy.String()
-    side = dy.Enum(SIDES)
-    population = dy.Enum(["carried", "new", "late", "evidence"])
+    side = dy.String(regex=SIDE)
+    population = dy.String(regex="^(carried|new|late|evidence)$")
     origin_period = dy.String(regex=r"^\d{4}-\d{2}$")
     date = dy.Date()
     occurred_at = dy.Datetime(time_zone="UTC", time_unit="us", nullable=True)
@@ -61,9 +60,9 @@ class ItemReference(dy.Schema):
     `kind` orders trust: stripe_id, journal, document, invoice, trace, number. `value` is upper case without separators.
     """
 
-    leg = dy.Enum(LEGS, primary_key=True)
+    leg = dy.String(primary_key=True, regex=LEG)
     item_id = dy.String(primary_key=True)
-    kind = dy.Enum(["stripe_id", "journal", "document", "invoice", "trace", "number"], primary_key=True)
+    kind = dy.String(primary_key=True, regex="^(stripe_id|journal|document|invoice|trace|number)$")
     value = dy.String(primary_key=True)
 
 
@@ -73,7 +72,7 @@ class MatchMember(dy.Schema):
     Stripe + residual + opening - ledger (or paid - arrived): zero, or the amount of the residual the match leaves.
     """
 
-    leg = dy.Enum(LEGS, primary_key=True)
+    leg = dy.String(primary_key=True, regex=LEG)
     item_id = dy.String(primary_key=True)
     match_id = dy.String()
     strategy = dy.String()

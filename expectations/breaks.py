@@ -1,0 +1,110 @@
+"""What the breaks of a month look like: every one once, under a kind, a cause and a nature we know, with sane numbers."""
+
+import polars as pl
+
+from expectations.rules import amount_is_plausible, currency_is_a_code, ids_are_unique, is_known, is_not_negative, is_one_of
+from expectations.suite import Rule, Suite
+
+KINDS = [
+    "missing_in_ledger",
+    "missing_in_stripe",
+    "amount_difference",
+    "currency_difference",
+    "period_difference",
+    "duplicate_in_ledger",
+    "duplicate_in_stripe",
+    "payout_lines_difference",
+    "payout_not_in_bank",
+    "bank_amount_difference",
+    "bank_not_in_stripe",
+    "opening_difference",
+    "ambiguous_match",
+]
+CAUSES = [
+    "processing_fee",
+    "billing_fee",
+    "fee_accrual",
+    "summary_posting",
+    "fx",
+    "rounding",
+    "tax",
+    "withheld_tax",
+    "timing",
+    "payout_in_transit",
+    "payout_returned",
+    "dispute_held",
+    "dispute_fee",
+    "dispute_won",
+    "refund_pending",
+    "refund_failed",
+    "charge_failed",
+    "partial_capture",
+    "reserve",
+    "minimum_balance",
+    "bank_charge",
+    "top_up",
+    "accrual_release",
+    "application_fee",
+    "connect_transfer",
+    "opening_difference",
+    "double_charge",
+    "duplicate_posting",
+    "missing_posting",
+    "wrong_amount",
+    "wrong_currency",
+    "wrong_account",
+    "wrong_period",
+    "reversed_sign",
+    "missing_settlement",
+    "unrecorded_refund",
+    "unrecorded_dispute",
+    "unknown_entry",
+    "posted_after_close",
+    "changed_after_close",
+    "fee_off_contract",
+    "payout_destination_changed",
+    "undetermined",
+]
+NATURES = ["timing", "entry", "reclass", "correction", "claim", "restatement", "opening_difference", "none", ""]
+DISPOSITIONS = [
+    "needs_review",
+    "awaiting_second",
+    "confirmed_exception",
+    "reopened",
+    "proposed_clear",
+    "auto_cleared",
+    "cleared_by_reviewer",
+    "written_off",
+    "settled",
+]
+
+
+def derive(frame: pl.DataFrame) -> pl.DataFrame:
+    """Add by how much the money at risk exceeds the amount, which it cannot."""
+    return frame.with_columns(risk_beyond_amount_minor=pl.col("money_at_risk_minor") - pl.col("amount_minor").abs())
+
+
+SUITE = Suite(
+    "breaks",
+    (
+        ids_are_unique("break_id"),
+        is_one_of("leg", ["books", "cash"]),
+        currency_is_a_code(),
+        amount_is_plausible(),
+        is_not_negative("money_at_risk_minor", is_blocking=True),
+        Rule("money_at_risk_is_within_the_amount", "ExpectColumnValuesToBeBetween", {"column": "risk_beyond_amount_minor", "max_value": 0}, is_blocking=True),
+        Rule(
+            "probability_is_between_zero_and_one",
+            "ExpectColumnValuesToBeBetween",
+            {"column": "probability_true_exception", "min_value": 0, "max_value": 1},
+            is_blocking=True,
+        ),
+        is_known("kind", KINDS),
+        is_known("cause", CAUSES),
+        is_known("nature", NATURES),
+        is_known("disposition", DISPOSITIONS),
+        # Carried items can lie after the cut-off only by a mistake in dates.
+        is_not_negative("age_days", is_blocking=False),
+    ),
+    derive,
+)

@@ -1,0 +1,1 @@
+"""Open items and differences -> breaks with a kind, the facts that explain them, and a cause."""

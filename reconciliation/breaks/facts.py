@@ -1,0 +1,171 @@
+"""Open items + everything known around them -> facts a controller would ask for, one row per open item.
+
+Which other line has the same reference, the same amount, the opposite amount; how long postings usually take here; what
+the exchange rates of those days allow. No ids and no row order.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+
+import polars as pl
+
+from reconciliation.rates import Rates
+
+NEAR_DAYS = 31
+SUMMARY_MEMBERS_MIN = 4
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What an open item is explained with.
+
+    Attributes:
+        items: all items of the month, matched and open, residuals included (`Item`).
+        references: their references (`ItemReference`).
+        members: `MatchMember`.
+        evidence: ledger items of all months up to the cut-off, other accounts included (`Item`).
+        evidence_references: their references.
+        cut_off_on: last day of the period.
+        rates: exchange rates.
+    """
+
+    items: pl.DataFrame
+    references: pl.DataFrame
+    members: pl.DataFrame
+    evidence: pl.DataFrame
+    evidence_references: pl.DataFrame
+    cut_off_on: date
+    rates: Rates
+
+
+def gather_facts(around: Surroundings) -> pl.DataFrame:
+    """Gather the facts of every open item.
+
+    Returns:
+        The open `Item` rows with the fact columns.
+    """
+    still_open = around.items.join(around.members, on=["leg", "item_id"], how="anti")
+    facts = still_open.with_columns(
+        age_days=(pl.lit(around.cut_off_on) - pl.col("date")).dt.total_days(),
+        days_overdue=(pl.lit(around.cut_off_on) - pl.coalesce("expected_on", "date")).dt.total_days(),
+    )
+    gross_open = still_open.filter((pl.col("component") == "gross") & (pl.col("side") == "stripe") & (pl.col("leg") == "books"))
+    facts = facts.with_columns(has_open_gross=pl.col("balance_transaction_id").is_in(gross_open["balance_transaction_id"].implode()) & (pl.col("balance_transaction_id") != ""))
+    for part in (_repeated(around, still_open), _other_side(around, still_open), _differences(around, still_open)):
+        facts = facts.join(part, on=["leg", "item_id"], how="left")
+    flags = [name for name, dtype in facts.schema.items() if dtype == pl.Boolean]
+    counts = [name for name in facts.columns if name.startswith("n_")]
+    return facts.with_columns(*(pl.col(name).fill_null(value=False) for name in flags), *(pl.col(name).fill_null(0) for name in counts)).with_columns(
+        usual_lag_days=pl.lit(usual_lag(around))
+    )
+
+
+def usual_lag(around: Surroundings) -> int:
+    """Return how many days nearly all postings (95 %) of this month took, at least 2."""
+    pairs = around.members.filter(pl.col("leg") == "books").join(around.items, on=["leg", "item_id"])
+    lags = pairs.group_by("match_id").agg(
+        lag=(pl.col("date").filter(pl.col("side") == "ledger").max() - pl.col("date").filter(pl.col("side") == "stripe").max()).dt.total_days(), n=pl.len()
+    )
+    usual = lags.filter((pl.col("n") <= 3) & pl.col("lag").is_not_null())["lag"].quantile(0.95, interpolation="higher")
+    return max(2, int(usual)) if isinstance(usual, int | float) else 3
+
+
+def _strong(references: pl.DataFrame) -> pl.DataFrame:
+    return references.filter(pl.col("kind").is_in(["stripe_id", "invoice"]) & (pl.col("leg") == "books")).select("item_id", "value").unique()
+
+
+def _repeated(around: Surroundings, still_open: pl.DataFrame) -> pl.DataFrame:
+    """Find, on the item's own side, an earlier line of the same amount with the same reference or the same text."""
+    own = still_open.filter((pl.col("leg") == "books") & pl.col("side").is_in(["ledger", "stripe"]) & pl.col("component").is_in(["", "gross"]))
+    known = pl.concat([around.evidence, around.items.filter((pl.col("leg") == "books") & (pl.col("side") == "stripe") & (pl.col("component") == "gross")).select(around.evidence.columns)])
+    references = pl.concat([around.references, around.evidence_references]).unique()
+    columns = ["item_id", "side", "currency", "amount_minor", "date", "account", "counterparty", "description", "category", "document"]
+    mine, others = own.select("leg", *columns), known.select(columns).unique("item_id")
+    shared = _strong(references)
+    own_documents = pl.col("value") != pl.col("document").str.to_uppercase().str.replace_all("[^A-Z0-9]", "")
+    by_reference = (
+        mine.join(shared, on="item_id").filter(own_documents)
+        .join(others.join(shared, on="item_id").filter(own_documents), on=["side", "currency", "amount_minor", "value", "category"], suffix="_other")
+    )  # fmt: skip
+    by_text = mine.filter((pl.col("counterparty") != "") & (pl.col("side") == "ledger")).join(
+        others, on=["side", "currency", "amount_minor", "counterparty", "description"], suffix="_other"
+    )
+    earlier = (pl.col("item_id_other") != pl.col("item_id")) & (
+        (pl.col("date_other") < pl.col("date")) | ((pl.col("date_other") == pl.col("date")) & (pl.col("item_id_other") < pl.col("item_id")))
+    )
+    near = (pl.col("date") - pl.col("date_other")).dt.total_days() <= NEAR_DAYS
+    same_account = (pl.col("account") == pl.col("account_other")) | (pl.col("side") == "stripe")
+    found = [frame.filter(earlier & near & same_account).select("leg", "item_id", repeats=pl.col("item_id_other")) for frame in (by_reference, by_text)]
+    repeated = pl.concat(found).group_by("leg", "item_id").agg(pl.col("repeats").min(), is_repeated=pl.lit(value=True))
+    same_amount = (
+        mine.filter(pl.col("counterparty") != "").group_by("leg", "side", "currency", "amount_minor", "counterparty").agg(n_equal=pl.len())
+    )
+    return mine.join(repeated, on=["leg", "item_id"], how="left").join(same_amount, on=["leg", "side", "currency", "amount_minor", "counterparty"], how="left").select(
+        "leg", "item_id", "repeats", "is_repeated", n_equal_same_side=pl.col("n_equal")
+    )
+
+
+def _other_side(around: Surroundings, still_open: pl.DataFrame) -> pl.DataFrame:
+    """Find open items of the other side with the same amount, the same reference, or the same reference and the opposite sign."""
+    columns = ["leg", "item_id", "side", "currency", "amount_minor"]
+    mine = still_open.filter(pl.col("side").is_in(["stripe", "ledger", "bank"])).select(columns)
+    other = mine.with_columns(is_stripe=pl.col("side") == "stripe")
+    amounts = other.group_by("leg", "currency", "amount_minor", "is_stripe").agg(n_equal_other_side=pl.len())
+    facts = other.join(amounts.with_columns(is_stripe=~pl.col("is_stripe")), on=["leg", "currency", "amount_minor", "is_stripe"], how="left")
+    strong = _strong(around.references)
+    named = other.join(strong, on="item_id")
+    pairs = named.join(named.with_columns(is_stripe=~pl.col("is_stripe")), on=["leg", "currency", "value", "is_stripe"], suffix="_other")
+    pointed = pairs.group_by("leg", "item_id").agg(
+        has_reference_other_side=pl.lit(value=True), is_reversed_sign=(pl.col("amount_minor") == -pl.col("amount_minor_other")).any()
+    )
+    elsewhere = around.evidence.filter(pl.col("population") == "evidence").join(_strong(around.evidence_references), on="item_id").select("value", "amount_minor", "currency").unique()
+    on_other_account = named.filter(pl.col("is_stripe")).join(elsewhere, on=["value", "amount_minor", "currency"], how="semi").select("leg", "item_id").unique()
+    return (
+        facts.join(pointed, on=["leg", "item_id"], how="left")
+        .join(on_other_account.with_columns(is_on_other_account=pl.lit(value=True)), on=["leg", "item_id"], how="left")
+        .select("leg", "item_id", "n_equal_other_side", "has_reference_other_side", "is_reversed_sign", "is_on_other_account")
+    )
+
+
+def _differences(around: Surroundings, still_open: pl.DataFrame) -> pl.DataFrame:
+    """Relate each residual to its match: members, largest amount, share, exchange rates, digits."""
+    residuals = still_open.filter(pl.col("side") == "residual").select("leg", "item_id", difference="amount_minor", match_id="item_id")
+    inside = residuals.join(around.members, on=["leg", "match_id"], suffix="_member").join(around.items, left_on=["leg", "item_id_member"], right_on=["leg", "item_id"])
+    facts = inside.group_by("leg", "item_id", "difference").agg(
+        n_members=pl.len(),
+        largest_minor=pl.col("amount_minor").abs().max(),
+        ledger_minor=pl.col("amount_minor").filter(pl.col("side").is_in(["ledger", "bank"])).sum(),
+        presentment_amount=pl.col("presentment_amount_minor").filter(pl.col("component") == "gross").first(),
+        presentment=pl.col("presentment_currency").filter(pl.col("component") == "gross").first(),
+        currency=pl.col("currency").first(),
+        first=pl.col("date").min(),
+        last=pl.col("date").max(),
+        n_stripe=(pl.col("side") == "stripe").sum(),
+    )
+    converted = facts.filter(pl.col("presentment").is_not_null() & (pl.col("presentment") != pl.col("currency")))
+    within = {row["item_id"]: _within_band(row, around.rates) for row in converted.to_dicts()}
+    return facts.select(
+        "leg",
+        "item_id",
+        "n_members",
+        n_stripe="n_stripe",
+        difference_share=pl.col("difference").abs() / pl.max_horizontal("largest_minor", pl.lit(1)),
+        is_converted=pl.col("item_id").is_in(list(within)),
+        is_within_rates=pl.col("item_id").is_in([item for item, holds in within.items() if holds]),
+        is_digit_swap=(pl.col("difference").abs() % 9 == 0) & (pl.col("difference") != 0),
+        # Only the sum of several rounded amounts can be off by rounding: half a unit each, or a total typed in by hand.
+        is_rounding=pl.col("difference").abs() <= pl.max_horizontal(pl.when(pl.col("n_members") >= SUMMARY_MEMBERS_MIN).then(5).otherwise(0), (pl.col("n_members") * 0.5).floor()),
+    )
+
+
+def _within_band(row: dict[str, object], rates: Rates) -> bool:
+    """Tell whether the ledger's amount lies within what the rates of those days make of the presentment amount."""
+    first, last = row["first"], row["last"]
+    if not isinstance(first, date) or not isinstance(last, date):
+        return False
+    band = rates.band(str(row["presentment"]), str(row["currency"]), first=first, last=last)
+    presentment = row["presentment_amount"]
+    ledger = row["ledger_minor"]
+    if band is None or not isinstance(presentment, int) or not isinstance(ledger, int):
+        return False
+    return band[0] * abs(presentment) <= abs(ledger) <= band[1] * abs(presentment)

@@ -1,0 +1,129 @@
+"""Truth of a simulated company + breaks of a run -> a label per break.
+
+The truth names items as people do (`txn_…/component`, `po_…`, a ledger document, a bank reference); a run names them by
+origin and content. What joins them is the item's own columns, never its amount or date, so a label cannot leak from a
+feature. A break is a true exception when any of its items is one in the truth of that leg; a residual stands for the
+members of its match. An item the truth does not name is plainly matched there: if we left it open, it is no exception.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+TRUTH_COLUMNS = ["leg", "item", "cause", "nature", "is_true_exception", "story"]
+EXPECTED_CAUSES = frozenset(
+    "processing_fee billing_fee fee_accrual summary_posting fx rounding tax withheld_tax timing payout_in_transit payout_returned dispute_held dispute_fee dispute_won refund_pending "
+    "refund_failed charge_failed partial_capture reserve minimum_balance bank_charge top_up accrual_release application_fee connect_transfer opening_difference".split()
+)
+EXCEPTION_CAUSES = frozenset(
+    "double_charge duplicate_posting missing_posting wrong_amount wrong_currency wrong_account wrong_period reversed_sign missing_settlement unrecorded_refund unrecorded_dispute unknown_entry "
+    "posted_after_close changed_after_close fee_off_contract payout_destination_changed".split()
+)
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labels of a run's breaks.
+
+    Attributes:
+        frame: `break_id, is_true_exception, true_cause, true_nature, story, is_named`; `is_named` is False when the truth names none
+            of the break's items, which is either an ordinary item of ours that stayed open or a fault of the matching.
+        unjoined: rows of the truth that met no break, which is right for what was matched and a loss otherwise.
+    """
+
+    frame: pl.DataFrame
+    unjoined: pl.DataFrame
+
+
+def name_items(items: pl.DataFrame) -> pl.DataFrame:
+    """Return the names that the truth may use for each item.
+
+    Args:
+        items: schema `Item`, of any sides.
+
+    Returns:
+        `leg, item_id, name`: one row per item and name. A ledger line answers to its document, a bank line to its reference and to
+        its file and row, everything to its own id.
+    """
+    columns = ["leg", "item_id"]
+    keys = [
+        items.select(*columns, name="item_id"),
+        items.filter(pl.col("side") == "ledger").select(*columns, name="document"),
+        items.filter(pl.col("side") == "bank").select(*columns, name="reference"),
+        items.filter(pl.col("side") == "bank").select(*columns, name=pl.col("source_file").str.split("/").list.last() + ":" + pl.col("source_row")),
+    ]
+    return pl.concat([key.select(pl.col("leg").cast(pl.String), pl.col("item_id"), pl.col("name").cast(pl.String)) for key in keys]).filter(pl.col("name") != "").unique(maintain_order=True)
+
+
+def label_breaks(breaks: pl.DataFrame, *, items: pl.DataFrame, members: pl.DataFrame, truth: pl.DataFrame) -> Labels:
+    """Label the breaks of a run.
+
+    Args:
+        breaks: `break_id, match_id, leg, item_ids` (schema `Break`).
+        items: schema `Item`, every item a break or a match names, residuals aside.
+        members: `leg, item_id, match_id` (schema `MatchMember`).
+        truth: `leg, item, cause, nature, is_true_exception, story` of the company's `truth/items.csv`.
+
+    Raises:
+        ValueError: the truth lacks a column.
+    """
+    absent = [name for name in TRUTH_COLUMNS if name not in truth.columns]
+    if absent:
+        raise ValueError(f"the truth lacks {', '.join(absent)}; it has {', '.join(truth.columns)}")
+    named = truth.select(TRUTH_COLUMNS).with_columns(pl.col("is_true_exception").cast(pl.Boolean)).with_row_index("truth_row")
+    stands_for = _items_of_breaks(breaks, members)
+    met = stands_for.join(name_items(items), on=["leg", "item_id"], how="left").with_columns(pl.coalesce("name", "item_id").alias("name"))
+    met = met.join(named, left_on=["leg", "name"], right_on=["leg", "item"], how="inner")
+    # The exception decides, then the order of the truth file: one break, one story.
+    first = met.sort(["break_id", pl.col("is_true_exception").not_(), "truth_row"]).group_by("break_id", maintain_order=True).first()
+    frame = breaks.select("break_id").join(
+        first.select("break_id", "is_true_exception", true_cause="cause", true_nature="nature", story="story", is_named=pl.lit(value=True)), on="break_id", how="left", maintain_order="left"
+    )
+    frame = frame.with_columns(pl.col("is_true_exception", "is_named").fill_null(value=False), pl.col("true_cause", "true_nature", "story").cast(pl.String).fill_null(""))
+    return Labels(frame=frame, unjoined=named.join(met.select("truth_row").unique(), on="truth_row", how="anti").drop("truth_row"))
+
+
+def name_members(members: pl.DataFrame, items: pl.DataFrame, truth_matches: pl.DataFrame) -> pl.DataFrame:
+    """Return matches with items named as the truth's edges name them, for `match_quality`.
+
+    Args:
+        members: `leg, item_id, match_id`.
+        items: schema `Item`.
+        truth_matches: `leg, stripe_item, other_item`; decides which of an item's names is used.
+
+    Returns:
+        `match_id, leg, side, item`.
+    """
+    used = pl.concat([truth_matches.select("leg", name=column) for column in ("stripe_item", "other_item")]).with_columns(pl.all().cast(pl.String)).unique()
+    names = name_items(items).join(used, on=["leg", "name"], how="semi").group_by("leg", "item_id").agg(pl.col("name").sort().first())
+    sides = items.select(pl.col("leg").cast(pl.String), "item_id", pl.col("side").cast(pl.String))
+    placed = members.select("match_id", pl.col("leg").cast(pl.String), "item_id").join(sides, on=["leg", "item_id"]).join(names, on=["leg", "item_id"], how="left")
+    return placed.select("match_id", "leg", "side", item=pl.coalesce("name", "item_id"))
+
+
+def choose_cause(*, probability: pl.Expr, threshold: float, expected: pl.Expr, exception: pl.Expr) -> pl.Expr:
+    """Return the cause that a probability chooses: the expected one below the threshold, else the exception's.
+
+    Args:
+        probability: of a true exception.
+        threshold: from which a break is called an exception.
+        expected: the expected cause that the facts of the break allow, or empty.
+        exception: the exception's cause that they allow, or empty; where one is empty the other stands.
+    """
+    is_exception = ((probability >= threshold) | (expected == "")) & (exception != "")
+    return pl.when(is_exception).then(exception).when(expected != "").then(expected).otherwise(pl.lit("undetermined"))
+
+
+def is_exception_cause(causes: Sequence[str]) -> list[bool]:
+    """Return which causes are true exceptions; a cause nobody knows is none."""
+    return [cause in EXCEPTION_CAUSES for cause in causes]
+
+
+def _items_of_breaks(breaks: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:
+    base = breaks.select("break_id", pl.col("leg").cast(pl.String), "match_id", "item_ids")
+    direct = base.select("break_id", "leg", pl.col("item_ids").alias("item_id")).explode("item_id")
+    in_match = members.select(pl.col("leg").cast(pl.String), "item_id", "match_id")
+    # A residual's id is its match's, and a break across months is named by its match: both stand for the match's members.
+    by_match = pl.concat([base.select("break_id", "leg", "match_id"), direct.select("break_id", "leg", match_id="item_id")]).filter(pl.col("match_id") != "").unique()
+    return pl.concat([direct, by_match.join(in_match, on=["leg", "match_id"]).select("break_id", "leg", "item_id")]).unique()

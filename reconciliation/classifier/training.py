@@ -1,0 +1,308 @@
+"""Simulated companies -> labeled breaks -> a model version with its certificate and card.
+
+Nothing is learned from a company and judged on it: whole families are held out, and within the others companies learn,
+stop the boosting, calibrate on later months, or test. Who does what depends on a company's place in its family alone.
+"""
+
+import hashlib
+import importlib.metadata
+import io
+import logging
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import polars as pl
+
+from reconciliation.classifier.calibration import Calibration
+from reconciliation.classifier.card import render_card
+from reconciliation.classifier.evaluation import average_precision, measure_frame, measure_segments
+from reconciliation.classifier.labels import label_breaks
+from reconciliation.classifier.policy import Certificate, certify_threshold
+from reconciliation.classifier.scoring import KEY_COLUMNS, score_frame
+from reconciliation.classifier.versions import MODELS, ModelVersion, load_version, version_numbers, write_version
+from reconciliation.learning.additive import FitOptions, feature_types, fit_additive
+from reconciliation.learning.calibrator import fit_calibration
+from reconciliation.learning.probes import feature_areas, fit_challenger, fit_shallow_tree
+from reconciliation.learning.tables import AdditiveTables, Feature
+
+logger = logging.getLogger(__name__)
+
+LABELED = Path(__file__).resolve().parents[2] / "data" / "labeled"
+TARGET_RECALLS = (0.95, 0.98, 0.99, 0.995)
+LABEL_COLUMNS = ("world", "family", "period", "role", "amount_minor", "expected_cause", "exception_cause", "true_cause", "true_nature", "story", "is_named", "is_true_exception")
+SEGMENTS = ("family", "leg", "kind", "currency", "amount_decade", "period")
+LEARN, STOP, CALIBRATE, TEST, HELD_OUT = "learn", "stop", "calibrate", "test", "held_out"
+
+
+@dataclass(frozen=True)
+class World:
+    """A company to simulate."""
+
+    name: str
+    family: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class MonthRun:
+    """What a run of one month of one book leaves for labeling.
+
+    Attributes:
+        period: the month.
+        features: feature frame, one row per break.
+        breaks: schema `Break`, and `expected_cause`, `exception_cause` where the run names them.
+        items: schema `Item`, those of the month's population.
+        members: schema `MatchMember`.
+    """
+
+    period: str
+    features: pl.DataFrame
+    breaks: pl.DataFrame
+    items: pl.DataFrame
+    members: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How examples are divided and a version is fitted.
+
+    Attributes:
+        held_out: families that nothing is learned from or calibrated on.
+        zero_day: stories (mechanisms) removed from all but the test sets, so that they are met for the first time there.
+        excluded: columns of the feature frame that are no features.
+        options: of the fit.
+    """
+
+    held_out: tuple[str, ...]
+    zero_day: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ("break_id", "currency", "book")
+    options: FitOptions = FitOptions()
+
+
+def collect_examples(worlds: Sequence[World], *, simulate: Callable[[World, Path], Path], reconcile_company: Callable[[Path], Sequence[MonthRun]]) -> pl.DataFrame:
+    """Simulate companies, reconcile their months and label every break.
+
+    Args:
+        worlds: the companies.
+        simulate: writes a company below a folder and returns its own.
+        reconcile_company: runs all months of a company's folder, oldest first.
+
+    Returns:
+        One row per break and month: keys, features, label columns; the same break of two months is two examples, as it is two decisions.
+    """
+    frames = []
+    for world in worlds:
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = simulate(world, Path(scratch))
+            truth = pl.read_csv(folder / "truth" / "items.csv", infer_schema=False)
+            frames += [label_month(run, truth=truth, world=world) for run in reconcile_company(folder)]
+        logger.info("%s: %d examples so far", world.name, sum(frame.height for frame in frames))
+    return pl.concat([frame for frame in frames if frame.height], how="vertical")
+
+
+def label_month(run: MonthRun, *, truth: pl.DataFrame, world: World) -> pl.DataFrame:
+    """Join features, breaks and labels of a month."""
+    of_month = truth.filter(pl.col("period") <= run.period) if "period" in truth.columns else truth
+    labels = label_breaks(run.breaks, items=run.items, members=run.members, truth=of_month).frame
+    causes = [pl.col(name) if name in run.breaks.columns else pl.lit("").alias(name) for name in ("expected_cause", "exception_cause")]
+    facts = run.breaks.select("break_id", "amount_minor", *causes)
+    placed = run.features.join(facts, on="break_id", how="inner").join(labels, on="break_id", how="inner")
+    return placed.with_columns(world=pl.lit(world.name), family=pl.lit(world.family), period=pl.lit(run.period)).sort("break_id")
+
+
+def assign_roles(examples: pl.DataFrame, *, held_out: Sequence[str], zero_day: Sequence[str] = ()) -> pl.DataFrame:
+    """Add the column `role`: learn, stop, calibrate, test, held_out; rows that may serve none of them are left out.
+
+    Of ten companies of a family in a row five learn, one stops, two calibrate and two test. Learning ends before the
+    last third of the months begins; calibrating and testing use that third alone, as a model is used on later months.
+    """
+    order = examples.select("family", "world").unique().sort("family", "world").with_columns(place=pl.int_range(pl.len()).over("family") % 10)
+    months = sorted(examples["period"].unique().to_list())
+    is_late = pl.col("period") >= months[-max(1, len(months) // 3)] if len(months) > 1 else pl.lit(value=True)
+    is_early = ~is_late if len(months) > 1 else pl.lit(value=True)
+    role = (
+        pl.when(pl.col("family").is_in(list(held_out)))
+        .then(pl.lit(HELD_OUT))
+        .when((pl.col("place") < 5) & is_early)
+        .then(pl.lit(LEARN))
+        .when((pl.col("place") == 5) & is_early)
+        .then(pl.lit(STOP))
+        .when(pl.col("place").is_in([6, 7]) & is_late)
+        .then(pl.lit(CALIBRATE))
+        .when((pl.col("place") > 7) & is_late)
+        .then(pl.lit(TEST))
+    )
+    placed = examples.join(order, on=["family", "world"], maintain_order="left").with_columns(role=role).drop("place").filter(pl.col("role").is_not_null())
+    is_new = pl.col("story").is_in(list(zero_day))
+    return placed.filter(~(is_new & pl.col("role").is_in([LEARN, STOP, CALIBRATE]))).sort("family", "world", "period", "break_id")
+
+
+def train_version(examples: pl.DataFrame, *, plan: Plan, name: str, models: Path = MODELS, labeled: Path = LABELED, code_version: str = "") -> ModelVersion:
+    """Fit, calibrate, certify and write a version, with the examples it was made from.
+
+    Args:
+        examples: as from `collect_examples`.
+        plan: see `Plan`.
+        name: of the labeled data, `data/labeled/<name>.parquet`.
+        models: where versions lie.
+        labeled: where labeled data lie.
+        code_version: for the manifest.
+
+    Raises:
+        ValueError: a part of the examples holds one class only.
+    """
+    divided = assign_roles(examples, held_out=plan.held_out, zero_day=plan.zero_day)
+    data = write_labeled(divided, name=name, folder=labeled)
+    features = feature_types(divided.drop([column for column in LABEL_COLUMNS if column in divided.columns]), keys=plan.excluded)
+    tables = _fit(divided, features, plan.options)
+    calibration, certificates = _calibrate(divided, tables)
+    number = max(version_numbers(models), default=0) + 1
+    scored = score_examples(divided, tables=tables, calibration=calibration)
+    facts = {
+        "code_version": code_version,
+        "seed": plan.options.seed,
+        "options": asdict(plan.options),
+        "plan": {"held_out": list(plan.held_out), "zero_day": list(plan.zero_day)},
+        "training_data": data,
+        "packages": {package: importlib.metadata.version(package) for package in ("interpret-core", "scikit-learn", "numpy", "polars")},
+        "metrics": measure_version(scored, certificate=_acting(certificates)),
+        "probes": run_probes(divided, features=features, tables=tables, options=plan.options),
+        "terms": [term.name for term in tables.terms],
+    }
+    certified = [certificate.to_json() for certificate in certificates]
+    card = render_card(facts | {"version": number, "certificates": certified, "features": [asdict(feature) for feature in features]})
+    place = write_version(tables=tables, calibration=calibration, certificates=certificates, facts=facts, card=card, folder=models, version=number)
+    return load_version(place.name, folder=models)
+
+
+def score_examples(examples: pl.DataFrame, *, tables: AdditiveTables, calibration: Calibration) -> pl.DataFrame:
+    """Add `probability` and `amount_decade` (in minor units) to labeled examples."""
+    wanted = [column for column in examples.columns if column in KEY_COLUMNS or column in {feature.name for feature in tables.features}]
+    scores = score_frame(tables, calibration, examples.select(wanted))
+    decade = pl.col("amount_minor").abs().clip(lower_bound=1).log10().floor().cast(pl.Int64)
+    return examples.with_columns(scores.probability.alias("probability"), (pl.lit("10^") + decade.cast(pl.String)).alias("amount_decade"))
+
+
+def evaluate_version(model: ModelVersion, examples: pl.DataFrame) -> dict[str, Any]:
+    """Score a version on labeled examples and return its figures, as the card shows them.
+
+    Args:
+        model: the version.
+        examples: with `role`, as `write_labeled` wrote them; without it, everything counts as held out.
+    """
+    roles = examples if "role" in examples.columns else examples.with_columns(role=pl.lit(HELD_OUT))
+    return measure_version(score_examples(roles, tables=model.tables, calibration=model.calibration), certificate=_acting(model.certificates))
+
+
+def measure_version(scored: pl.DataFrame, *, certificate: Certificate | None) -> dict[str, Any]:
+    """Return figures per test set, per held-out family and per segment; the headline is the worst set."""
+    threshold = certificate.threshold if certificate else None
+    sets = {"in-family": scored.filter(pl.col("role") == TEST), "held-out families": scored.filter(pl.col("role") == HELD_OUT)}
+    for family in sorted(sets["held-out families"]["family"].unique().to_list()):
+        sets[f"held-out family {family}"] = scored.filter((pl.col("role") == HELD_OUT) & (pl.col("family") == family))
+    seen = scored.filter(pl.col("role") == LEARN)["story"].unique().to_list()
+    tested = pl.concat([sets["in-family"], sets["held-out families"]])
+    new = tested.filter(~pl.col("story").is_in(seen) & pl.col("is_true_exception") & (pl.col("story") != ""))
+    figures = {name: measure_frame(frame, threshold=threshold).to_json() for name, frame in sets.items() if frame.height}
+    comparable = {name: values for name, values in figures.items() if values["pr_auc"] is not None}
+    by_cause = measure_causes(tested, threshold=threshold)
+    return {
+        "sets": figures,
+        "worst": min(comparable, key=lambda name: (comparable[name]["recall"] if threshold is not None else 0.0, comparable[name]["pr_auc"])) if comparable else "",
+        "mechanisms_never_learned": {"exceptions": new.height, "stories": sorted(new["story"].unique().to_list()), "recall": _recall(new, threshold)},
+        "segments": measure_segments(tested, by=[column for column in SEGMENTS if column in tested.columns], threshold=threshold).to_dicts(),
+        "causes": by_cause,
+    }
+
+
+def measure_causes(tested: pl.DataFrame, *, threshold: float | None) -> list[dict[str, Any]]:
+    """Return recall per true exception cause, and the false-alarm rate per expected one."""
+    flagged = pl.lit(value=True) if threshold is None else pl.col("probability") >= threshold
+    grouped = tested.filter(pl.col("true_cause") != "").group_by("true_cause", "is_true_exception").agg(pl.len().alias("breaks"), flagged.mean().round(4).alias("to_review"))
+    return grouped.sort("is_true_exception", "true_cause", descending=[True, False]).to_dicts()
+
+
+def run_probes(divided: pl.DataFrame, *, features: Sequence[Feature], tables: AdditiveTables, options: FitOptions) -> dict[str, Any]:
+    """Return what a challenger, a shallow tree, single features and shuffled labels reach; they tell whether the world is too easy."""
+    learn = divided.filter(pl.col("role").is_in([LEARN, STOP]))
+    found: dict[str, Any] = {}
+    for role in (TEST, HELD_OUT):
+        test = divided.filter(pl.col("role") == role)
+        truth = test["is_true_exception"].to_numpy()
+        if not truth.any():
+            continue
+        ours = score_frame(tables, Calibration("none", (-50.0, 50.0), (0.0, 1.0)), test.select("break_id", *(f.name for f in features if f.name != "break_id"))).score
+        found[role] = {
+            "base_rate": round(float(truth.mean()), 6),
+            "champion_pr_auc": round(average_precision(ours.to_numpy(), truth), 6),
+            "challenger_pr_auc": round(average_precision(fit_challenger(learn, learn["is_true_exception"], test, features=features, seed=options.seed), truth), 6),
+            "depth_3_tree_pr_auc": round(average_precision(fit_shallow_tree(learn, learn["is_true_exception"], test, features=features, seed=options.seed), truth), 6),
+            "shuffled_labels_pr_auc": round(_shuffled(learn, test, features=features, options=options), 6),
+        }
+    areas = feature_areas(divided, divided["is_true_exception"], features=features)
+    found["strongest_features_roc_auc"] = {name: round(area, 4) for name, area in sorted(areas.items(), key=lambda pair: (-pair[1], pair[0]))[:5]}
+    return found
+
+
+def write_labeled(examples: pl.DataFrame, *, name: str, folder: Path = LABELED) -> dict[str, Any]:
+    """Write labeled examples and their manifest; returns the manifest.
+
+    Args:
+        examples: with `role`.
+        name: of the file.
+        folder: where labeled data lie.
+    """
+    buffer = io.BytesIO()
+    examples.write_parquet(buffer, compression="zstd", compression_level=15, statistics=False)
+    content = buffer.getvalue()
+    counts = examples.group_by("role", "family").agg(pl.len().alias("breaks"), pl.col("is_true_exception").sum().alias("exceptions"), pl.col("world").n_unique().alias("companies"))
+    manifest = {
+        "file": f"{name}.parquet",
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "rows": examples.height,
+        "companies": examples["world"].n_unique(),
+        "periods": sorted(examples["period"].unique().to_list()),
+        "columns": {column: str(dtype) for column, dtype in examples.schema.items()},
+        "parts": counts.sort("role", "family").to_dicts(),
+        "breaks_not_named_by_truth": examples.filter(~pl.col("is_named")).height,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.parquet").write_bytes(content)
+    (folder / f"{name}.json").write_bytes(orjson.dumps(manifest, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n")
+    return manifest
+
+
+def _fit(divided: pl.DataFrame, features: Sequence[Feature], options: FitOptions) -> AdditiveTables:
+    rows = divided.filter(pl.col("role").is_in([LEARN, STOP]))
+    return fit_additive(rows, rows["is_true_exception"], features=features, is_stopping=rows["role"] == STOP, options=options)
+
+
+def _calibrate(divided: pl.DataFrame, tables: AdditiveTables) -> tuple[Calibration, tuple[Certificate, ...]]:
+    block = divided.filter(pl.col("role") == CALIBRATE)
+    labels = block["is_true_exception"].to_numpy()
+    raw = Calibration("none", (-50.0, 50.0), (0.0, 1.0))
+    scores = score_frame(tables, raw, block.select("break_id", *(f.name for f in tables.features if f.name != "break_id"))).score.to_numpy()
+    method, knots, probabilities = fit_calibration(scores, labels)
+    calibration = Calibration(method, tuple(knots), tuple(probabilities))
+    months = block["period"]
+    window = f"simulated companies that the model did not learn from: {block['world'].n_unique()} companies of {block['family'].n_unique()} families, months {months.min()} to {months.max()}"
+    chosen = tuple(certify_threshold(calibration.apply(scores), labels, source="simulated", target_recall=target, window=window) for target in TARGET_RECALLS)
+    return calibration, chosen
+
+
+def _acting(certificates: Sequence[Certificate]) -> Certificate | None:
+    return next((certificate for certificate in certificates if certificate.target_recall == 0.99 and certificate.threshold is not None), None)
+
+
+def _recall(exceptions: pl.DataFrame, threshold: float | None) -> float | None:
+    return None if threshold is None or exceptions.is_empty() else round(float((exceptions["probability"] >= threshold).mean() or 0.0), 6)
+
+
+def _shuffled(learn: pl.DataFrame, test: pl.DataFrame, *, features: Sequence[Feature], options: FitOptions) -> float:
+    shuffled = learn["is_true_exception"].to_numpy()[np.random.default_rng(options.seed).permutation(learn.height)]
+    return average_precision(fit_challenger(learn, pl.Series(shuffled), test, features=features, seed=options.seed), test["is_true_exception"].to_numpy())

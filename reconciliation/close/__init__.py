@@ -1,0 +1,1 @@
+"""A reconciled month -> statement, journals, and the close package."""

@@ -1,0 +1,245 @@
+"""The state of a month -> the close package: CSVs and the manifest, whole or not at all.
+
+An open month is written to a folder of its own and `draft` is pointed at it in one step; a lock writes `v1`, `v2`, …, which
+never change. `latest` points at the newest.
+"""
+
+import hashlib
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import polars as pl
+
+from reconciliation.breaks.grouping import EFFECT
+from reconciliation.close.csv_file import csv_bytes
+from reconciliation.close.roll_forward import roll_forward
+from reconciliation.errors import DefectError
+from reconciliation.lake import write_atomically
+from reconciliation.money import format_minor
+from reconciliation.schemas.items import MatchMember
+
+ACCEPTED = ["auto_cleared", "cleared_by_reviewer", "written_off", "settled"]
+STATEMENT = ["book", "currency", "section", "line", "nature", "cause", "items", "stripe", "ledger", "bank", "difference", "accepted", "awaiting"]
+MATCHES = [
+    "match_id", "book", "leg", "strategy", "score", "side", "item_id", "stripe_account", "balance_transaction_id", "component", "payout_id", "source_file", "source_row",
+    "date", "amount", "currency", "counterparty", "reference", "description", "presentment_amount", "presentment_currency", "evidence", "match_difference",
+]  # fmt: skip
+OPEN_ITEMS = [
+    "item_id", "book", "leg", "side", "stripe_account", "balance_transaction_id", "component", "payout_id", "source_file", "source_row", "date", "age_days", "age_bucket",
+    "amount", "currency", "counterparty", "reference", "description", "break_id", "kind", "cause", "nature", "disposition", "origin_period", "journal_id",
+    "cleared_after_cutoff_on", "cleared_by_item",
+]  # fmt: skip
+BREAKS = [
+    "break_id", "match_id", "book", "leg", "kind", "cause", "nature", "side", "item_ids", "balance_transaction_ids", "source_rows", "stripe_account", "amount", "currency",
+    "counter_amount", "counter_currency", "date", "age_days", "counterparty", "reference", "probability_true_exception", "money_at_risk", "disposition", "reasons",
+    "suggested_action", "prepared_by", "prepared_at", "approved_by", "approved_at", "decision_reason",
+]  # fmt: skip
+SET_ASIDE = ["source_file", "source_row", "side", "date", "amount", "currency", "account", "rule", "description"]
+PAYOUTS = [
+    "book", "stripe_account", "payout_id", "currency", "created", "arrival_date", "method", "automatic", "itemised", "solutions", "status_at_cutoff", "status_latest",
+    "failure_code", "returned_on", "amount", "lines", "gross", "fees", "refunds", "disputes", "other", "lines_net", "lines_difference", "bank_file", "bank_row", "bank_date",
+    "bank_amount", "bank_difference", "ledger_row", "ledger_date", "ledger_amount", "ledger_difference", "in_transit_at_cutoff", "trace_id", "statement_descriptor",
+]  # fmt: skip
+PAYOUT_MONEY = [
+    "amount", "gross", "fees", "refunds", "disputes", "other", "lines_net", "lines_difference", "bank_amount", "bank_difference", "ledger_amount", "ledger_difference", "in_transit_at_cutoff",
+]  # fmt: skip
+JOURNALS = [
+    "journal_id", "line", "type", "status", "posting_date", "period", "reverses_on", "reverses_journal", "entity", "account", "account_role", "debit", "credit", "currency",
+    "memo", "break_ids", "items", "prepared_by", "approved_by",
+]  # fmt: skip
+ROLL_FORWARD = [
+    "book", "leg", "currency", "cause", "carried_in", "carried_in_count", "new", "new_count", "settled", "settled_count", "carried_out", "carried_out_count",
+]  # fmt: skip
+SIDE_ORDER = {"stripe": 0, "opening": 1, "residual": 2, "ledger": 3, "bank": 4}
+AGE_BUCKETS = [(3, "0-3"), (7, "4-7"), (30, "8-30"), (60, "31-60"), (90, "61-90")]
+
+
+@dataclass(frozen=True)
+class BookState:
+    """What is stored of a reconciled month of a book, as needed for its package.
+
+    Attributes:
+        items, members, open_items, breaks, journals, statement, payouts: as in `pipeline.Reconciliation`.
+        carried_items: `Item` rows carried in.
+        carried_open: their `OpenItem` rows.
+        facts: cut-off and the like, for the manifest.
+    """
+
+    items: pl.DataFrame
+    members: pl.DataFrame
+    open_items: pl.DataFrame
+    breaks: pl.DataFrame
+    journals: pl.DataFrame
+    statement: pl.DataFrame
+    payouts: pl.DataFrame
+    set_aside: pl.DataFrame
+    carried_items: pl.DataFrame
+    carried_open: pl.DataFrame
+    facts: dict[str, Any]
+
+
+def package_files(states: list[BookState], manifest: dict[str, Any]) -> dict[str, bytes]:
+    """Make the content of every file of a package.
+
+    Args:
+        states: one per book, in the settings' order.
+        manifest: what is known about inputs, settings, model and completeness.
+
+    Returns:
+        File name -> bytes; the same input gives the same bytes.
+    """
+
+    def all_books(make: Any) -> pl.DataFrame:
+        return pl.concat([make(state) for state in states], how="vertical_relaxed")
+
+    breaks = all_books(_breaks)
+    is_accepted = pl.col("disposition").is_in(ACCEPTED)
+    by_currency = {"amount": "currency"}
+    tables: dict[str, tuple[pl.DataFrame, list[str], dict[str, str], tuple[str, ...]]] = {
+        "statement.csv": (all_books(lambda s: s.statement), STATEMENT, dict.fromkeys(["stripe", "ledger", "bank", "difference", "accepted", "awaiting"], "currency"), ()),
+        "matches.csv": (
+            all_books(_matches), MATCHES, {**by_currency, "presentment_amount": "presentment_currency", "match_difference": "currency"}, ("score",),
+        ),
+        "open_items.csv": (all_books(_open_items), OPEN_ITEMS, by_currency, ()),
+        "exceptions.csv": (breaks.filter(~is_accepted), BREAKS, _break_money(), ("probability_true_exception",)),
+        "expected_variances.csv": (breaks.filter(is_accepted), BREAKS, _break_money(), ("probability_true_exception",)),
+        "set_aside.csv": (all_books(_set_aside).unique(["source_file", "source_row"], maintain_order=True), SET_ASIDE, by_currency, ()),
+        "payouts.csv": (all_books(lambda s: s.payouts), PAYOUTS, dict.fromkeys(PAYOUT_MONEY, "currency"), ()),
+        "journal_entries.csv": (
+            all_books(lambda s: s.journals.rename({"debit_minor": "debit", "credit_minor": "credit"})), JOURNALS, {"debit": "currency", "credit": "currency"}, (),
+        ),
+        "rollforward.csv": (
+            all_books(lambda s: roll_forward(s.carried_items, s.carried_open, s.items, s.open_items)),
+            ROLL_FORWARD, dict.fromkeys(["carried_in", "new", "settled", "carried_out"], "currency"), (),
+        ),
+    }  # fmt: skip
+    files = {name: csv_bytes(frame, columns, money=money, ratios=ratios) for name, (frame, columns, money, ratios) in tables.items()}
+    outputs = [{"path": name, "rows": tables[name][0].height, "sha256": hashlib.sha256(content).hexdigest()} for name, content in sorted(files.items())]
+    complete = {**manifest, "outputs": outputs, "control_totals": _control_totals(states)}
+    files["manifest.json"] = orjson.dumps(complete, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n"
+    return files
+
+
+def check_statement(state: BookState) -> None:
+    """Check that the statement foots before anything is written.
+
+    Raises:
+        DefectError: a column or the bridge does not add up; nothing was published.
+    """
+    faults = []
+    for (currency,), part in state.statement.partition_by("currency", as_dict=True).items():
+        books, bridge, cash = (part.filter(pl.col("section") == name) for name in ("books", "bridge", "cash"))
+        for column in ("stripe", "ledger", "difference"):
+            lines, closing = books.filter(pl.col("line") != "closing")[column].sum(), books.filter(pl.col("line") == "closing")[column].item()
+            if lines != closing:
+                faults.append(f"books {currency} {column}: lines add to {format_minor(lines, str(currency))}, closing is {format_minor(closing, str(currency))}")
+        total, closing = bridge.filter(pl.col("line") == "total")["difference"].item(), books.filter(pl.col("line") == "closing")["difference"].item()
+        if total != closing:
+            faults.append(f"bridge {currency}: causes add to {format_minor(total, str(currency))}, the difference is {format_minor(closing, str(currency))}")
+        moved, left = cash.filter(pl.col("line") != "in_transit_closing")["difference"].sum(), cash.filter(pl.col("line") == "in_transit_closing")["difference"].item()
+        if moved != left:
+            faults.append(f"cash {currency}: lines add to {format_minor(moved, str(currency))}, in transit is {format_minor(left, str(currency))}")
+    if faults:
+        raise DefectError("the statement does not foot, so nothing was written; please report this:\n" + "\n".join(faults))
+
+
+def write_draft(folder: Path, files: dict[str, bytes]) -> Path:
+    """Write the package of an open month and point `draft` and `latest` at it in one step each."""
+    digest = hashlib.sha256(b"".join(name.encode() + files[name] for name in sorted(files))).hexdigest()[:16]
+    target = folder / f".draft-{digest}"
+    _write_folder(target, files)
+    _point(folder / "draft", target.name)
+    _point(folder / "latest", "draft")
+    for old in folder.glob(".draft-*"):
+        if old != target:
+            shutil.rmtree(old)
+    return folder / "draft"
+
+
+def write_version(folder: Path, files: dict[str, bytes]) -> Path:
+    """Write the package of a lock as the next version; versions never change."""
+    number = 1 + max((int(path.name[1:]) for path in folder.glob("v[0-9]*") if path.name[1:].isdigit()), default=0)
+    target = folder / f"v{number}"
+    _write_folder(target, files)
+    _point(folder / "latest", target.name)
+    (folder / "draft").unlink(missing_ok=True)
+    for old in folder.glob(".draft-*"):
+        shutil.rmtree(old)
+    return target
+
+
+def _write_folder(target: Path, files: dict[str, bytes]) -> None:
+    """Write a folder so that it exists whole or not at all."""
+    if target.exists():
+        return
+    staging = target.parent / f".staging-{os.getpid()}"
+    for left in target.parent.glob(".staging-*"):
+        shutil.rmtree(left)
+    for name, content in files.items():
+        write_atomically(staging / name, content)
+    staging.rename(target)
+
+
+def _point(link: Path, target: str) -> None:
+    temporary = link.with_name(f".{link.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(target)
+    temporary.replace(link)
+
+
+def _matches(state: BookState) -> pl.DataFrame:
+    order = pl.col("side").replace_strict(list(SIDE_ORDER), list(SIDE_ORDER.values()), return_dtype=pl.Int64)
+    described = state.members.select(MatchMember.column_names()).join(state.items, on=["leg", "item_id"])
+    ordered = described.with_columns(order=order).sort("leg", "match_id", "order", "item_id")
+    first = pl.int_range(pl.len()).over("leg", "match_id") == 0
+    return ordered.with_columns(
+        amount=pl.col("amount_minor"),
+        presentment_amount=pl.col("presentment_amount_minor"),
+        evidence=pl.when(first).then("evidence").otherwise(pl.lit("")),
+        match_difference=pl.when(first).then("difference_minor"),
+    )
+
+
+def _open_items(state: BookState) -> pl.DataFrame:
+    cut_off_on = pl.lit(state.facts["cut_off_on"]).str.to_date("%Y-%m-%d")
+    age = (cut_off_on - pl.col("date")).dt.total_days()
+    bucket = pl.lit("91+")
+    for last, name in reversed(AGE_BUCKETS):
+        bucket = pl.when(pl.col("age_days") <= last).then(pl.lit(name)).otherwise(bucket)
+    return (
+        state.open_items.join(state.items, on=["leg", "item_id"])
+        .with_columns(age_days=age, amount=pl.col("amount_minor"), cleared_after_cutoff_on=pl.lit(""), cleared_by_item=pl.lit(""))
+        .with_columns(age_bucket=bucket)
+        .sort("leg", "currency", "nature", "cause", "date", "item_id")
+    )
+
+
+def _breaks(state: BookState) -> pl.DataFrame:
+    blank = ["prepared_by", "prepared_at", "approved_by", "approved_at", "decision_reason"]
+    return state.breaks.with_columns(
+        *(pl.lit("").alias(name) for name in blank), amount=pl.col("amount_minor"), counter_amount=pl.col("counter_amount_minor"), money_at_risk=pl.col("money_at_risk_minor")
+    ).sort("currency", "money_at_risk_minor", "age_days", "break_id", descending=[False, True, True, False])
+
+
+def _break_money() -> dict[str, str]:
+    return {"amount": "currency", "counter_amount": "counter_currency", "money_at_risk": "currency"}
+
+
+def _set_aside(state: BookState) -> pl.DataFrame:
+    return state.set_aside.with_columns(amount=pl.col("amount_minor"), side=pl.col("side").cast(pl.String)).sort("side", "date", "currency", "amount_minor", "description", "rule", "source_file", "source_row")
+
+
+def _control_totals(states: list[BookState]) -> list[dict[str, Any]]:
+    """Count and add up items, matched and open, by book, leg, currency and side."""
+    totals = []
+    for state in states:
+        key = ["book", "leg", "currency", "side"]
+        matched = state.members.select("leg", "item_id", is_matched=pl.lit(value=True))
+        sums = state.items.join(matched, on=["leg", "item_id"], how="left").with_columns(pl.col("is_matched").fill_null(value=False), effect=EFFECT)
+        for row in sums.group_by([*key, "is_matched"]).agg(count=pl.len(), amount=pl.col("amount_minor").sum()).sort([*key, "is_matched"]).to_dicts():
+            totals.append({**row, "amount": format_minor(row["amount"], row["currency"])})
+    return totals

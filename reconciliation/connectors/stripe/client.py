@@ -1,0 +1,322 @@
+"""Key and address -> raw responses of Stripe's read API, as bytes.
+
+The official client does authentication, versions and transport. It retries no 429, ignores `Retry-After` and gives up on
+a truncated body, so patience is ours: every read is repeated until it is whole, a bounded number of times and for a bounded
+time. Left out: everything that writes.
+
+Alone: `StripeReader(key="rk_…", api_base="https://api.stripe.com").clock()`.
+"""
+
+import email.utils
+import logging
+import random
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from ipaddress import ip_address
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import orjson
+import stripe
+
+from reconciliation.errors import SettingsError, StripeAccessError
+
+logger = logging.getLogger(__name__)
+
+OWN_ACCOUNT = "self"
+PAGE_ROWS = 100
+TIMEOUT_SECONDS = (10.0, 60.0)
+"""To connect, and between two bytes. A page of 100 rows takes Stripe well under a second."""
+
+# What a restricted key must be allowed to read, as the dashboard names it.
+_PERMISSIONS = {
+    "balance": "Balance",
+    "balance_transactions": "Balance transaction sources",
+    "payouts": "Payouts",
+    "charges": "Charges and Refunds",
+    "refunds": "Charges and Refunds",
+    "disputes": "Disputes",
+    "transfers": "Transfers",
+    "application_fees": "Application Fees",
+    "topups": "Top-ups",
+}
+_KEY_LIKE = re.compile(r"\b(?:sk|rk|pk|whsec)_[^\s'\",;]+")
+_TEST_KEY = re.compile(r"(?:sk|rk)_test_")
+# Names of transport errors that repeating cannot mend.
+_PERMANENT = frozenset({"SSLError", "InvalidURL", "InvalidSchema", "MissingSchema", "InvalidProxyURL", "InvalidHeader", "TooManyRedirects", "UnicodeError", "LocationParseError"})
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class BackOff:
+    """How patiently one read is repeated.
+
+    Attributes:
+        attempts_max: reads in all, the first included.
+        wait_seconds_max: total of the waits of one read; a night must end.
+        first_seconds: the first wait; each next one is twice as long.
+        longest_seconds: no single wait is longer, unless Stripe asks for it in `Retry-After`.
+    """
+
+    attempts_max: int = 8
+    wait_seconds_max: float = 180.0
+    first_seconds: float = 0.5
+    longest_seconds: float = 30.0
+
+
+class StripeRefusedError(StripeAccessError):
+    """Stripe answered, and the answer is no.
+
+    Attributes:
+        status: the HTTP status.
+    """
+
+    def __init__(self, message: str, *, status: int) -> None:
+        self.status = status
+        super().__init__(message)
+
+
+class _Transient(Exception):
+    """A read that failed in a way that may pass."""
+
+    def __init__(self, observed: str, *, retry_after: float | None = None) -> None:
+        self.observed, self.retry_after = observed, retry_after
+        super().__init__(observed)
+
+
+def check_key(key: str, api_base: str) -> list[str]:
+    """Check that a key may be sent to an address, and return warnings about the key's power.
+
+    Returns:
+        Warnings for the operator; none of them contains the key.
+
+    Raises:
+        SettingsError: no usable key, an address that is no web address, or a key that could move real money on its
+            way to a server that is not Stripe's, or unencrypted.
+    """
+    place = "STRIPE_API_KEY"
+    if not key or not key.isascii() or not key.isprintable() or " " in key:
+        raise SettingsError(f"{place}: empty, or holds blanks or characters that no key has; copy the key again, without quotes or line ends")
+    if key.startswith(("pk_", "whsec_")):
+        kind = "publishable key" if key.startswith("pk_") else "webhook secret"
+        raise SettingsError(f"{place}: a {kind} cannot read balances; expected a restricted, read-only key (rk_…): Stripe dashboard, Developers, API keys")
+    scheme, host = _address(api_base)
+    is_stripe = host == "stripe.com" or host.endswith(".stripe.com")
+    is_test = _TEST_KEY.match(key) is not None
+    if not is_stripe and not is_test:
+        raise SettingsError(f"{place} is not a test key, but [stripe] api_base = {api_base!r} is not Stripe; use a test key (rk_test_…) there, or set api_base = \"https://api.stripe.com\"")
+    if is_stripe and scheme != "https":
+        raise SettingsError(f"[stripe] api_base = {api_base!r} would send the key unencrypted; write https://")
+    warnings = []
+    if key.startswith("sk_"):
+        warnings.append(f"{place} is a full secret key: it can move money. A restricted key (rk_…) with read permissions is enough: Stripe dashboard, Developers, API keys")
+    if scheme != "https" and not _is_loopback(host):
+        warnings.append(f"[stripe] api_base = {api_base!r} is not encrypted")
+    return warnings
+
+
+class StripeReader:
+    """A reader of one Stripe-compatible server. It may be used from several threads at once."""
+
+    def __init__(self, *, key: str, api_base: str, back_off: BackOff = BackOff(), sleep: Callable[[float], None] = time.sleep) -> None:
+        """Prepare the reader; nothing is sent yet.
+
+        Args:
+            key: a restricted, read-only key is enough.
+            api_base: `https://api.stripe.com` or a compatible server.
+            back_off: how patiently a read is repeated.
+            sleep: what waits; a test passes its own.
+
+        Raises:
+            SettingsError: the key must not be sent to that address (see `check_key`).
+        """
+        for warning in check_key(key, api_base):
+            logger.warning("%s", warning)
+        # Global to the library; the header would report timings of other requests and the operating system.
+        stripe.enable_telemetry = False
+        _, host = _address(api_base)
+        # Blank proxies win over those of the environment: the loopback is never reached through one.
+        proxy: Any = {"http": "", "https": ""} if _is_loopback(host) else None
+        self._base = api_base.rstrip("/")
+        self._client = stripe.StripeClient(
+            key,
+            base_addresses={"api": self._base},
+            max_network_retries=0,
+            http_client=stripe.RequestsClient(timeout=TIMEOUT_SECONDS, proxy=proxy),
+        )
+        self._key, self._back_off, self._sleep = key, back_off, sleep
+
+    def clock(self) -> datetime:
+        """Return the server's clock (UTC, whole seconds): the `Date` header of `GET /v1/balance`.
+
+        Raises:
+            StripeAccessError: see `retrieve`, or the server states no date.
+        """
+        return self.retrieve_dated("/v1/balance", account=OWN_ACCOUNT)[1]
+
+    def list_pages(self, path: str, *, account: str, **params: object) -> Iterator[bytes]:
+        """Yield the raw pages of a list, newest first, each as it came.
+
+        A `starting_after` walk is stable while rows are added at the head; freeze the head with `created={"lt": …}`.
+
+        Args:
+            path: `/v1/balance_transactions` and the like.
+            account: `self`, or a connected account's id.
+            params: Stripe's filters.
+
+        Raises:
+            StripeAccessError: see `retrieve`; or the server walks in circles.
+        """
+        cursors: set[str] = set()
+        position: dict[str, object] = {}
+        while True:
+            body, last_id = self._repeat(path, account, partial(self._read_page, path, account, {**params, "limit": PAGE_ROWS, **position}))
+            yield body
+            if last_id is None:
+                return
+            if last_id in cursors:
+                raise StripeAccessError(f"{self._base}{path}: the page after an object ends with that same object again; the server does not page as Stripe does. Check [stripe] api_base")
+            cursors.add(last_id)
+            position = {"starting_after": last_id}
+
+    def retrieve(self, path: str, *, account: str, **params: object) -> bytes:
+        """Return one object as it came.
+
+        Raises:
+            StripeRefusedError: wrong key, missing permission, no such object, unknown parameter.
+            StripeAccessError: the server could not be reached, or kept failing.
+        """
+        return self.retrieve_dated(path, account=account, **params)[0]
+
+    def retrieve_dated(self, path: str, *, account: str, **params: object) -> tuple[bytes, datetime]:
+        """Return one object as it came, and the server's clock when it answered.
+
+        Raises:
+            StripeAccessError: see `retrieve`, or the server states no date.
+        """
+        body, headers = self._repeat(path, account, partial(self._read, path, account, params))
+        text = headers.get("Date") or ""
+        try:
+            return body, email.utils.parsedate_to_datetime(text).astimezone(UTC).replace(microsecond=0)
+        except ValueError as error:
+            raise StripeAccessError(f"{self._base}{path}: the answer has no readable Date header ({text!r}); check [stripe] api_base and any proxy before it") from error
+
+    # --- one read ------------------------------------------------------------------------------------------------
+
+    def _read(self, path: str, account: str, params: Mapping[str, object]) -> tuple[bytes, Mapping[str, str]]:
+        options = {} if account == OWN_ACCOUNT else {"stripe_account": account}
+        try:
+            response = self._client.raw_request("get", path, **params, **options)
+        except stripe.StripeError as error:
+            # `from None`: the chain of a transport error can hold the request's headers, and with them the key.
+            raise self._classify(error, path=path, account=account) from None
+        return response.body.encode(), response.headers
+
+    def _read_page(self, path: str, account: str, params: Mapping[str, object]) -> tuple[bytes, str | None]:
+        """Return a page and the cursor to the next one, None after the last."""
+        body, _ = self._read(path, account, params)
+        try:
+            page = orjson.loads(body)
+            has_more, rows = page["has_more"], page["data"]
+            last_id = rows[-1]["id"] if rows else None
+        except (ValueError, KeyError, TypeError) as error:
+            raise _Transient(f"200 with a body that is no list page ({type(error).__name__})") from None
+        if has_more and last_id is None:
+            raise _Transient("a page without rows that says there are more")
+        return body, last_id if has_more else None
+
+    def _repeat(self, path: str, account: str, read: Callable[[], T]) -> T:
+        waited = 0.0
+        for attempt in range(1, self._back_off.attempts_max + 1):
+            try:
+                return read()
+            except _Transient as fault:
+                delay = self._delay(attempt, fault.retry_after)
+                if attempt == self._back_off.attempts_max or waited + delay > self._back_off.wait_seconds_max:
+                    whose = "" if account == OWN_ACCOUNT else f" of {account}"
+                    asked = "" if fault.retry_after is None else f", which asks to wait {fault.retry_after:g} s"
+                    raise StripeAccessError(
+                        f"{self._base}{path}{whose}: {fault.observed}{asked}, after {attempt} attempts and {waited:.0f} s of waiting; "
+                        "nothing was stored for this window. See https://status.stripe.com, check the network, then repeat the run"
+                    ) from None
+                logger.info("%s: %s; repeating in %.1f s", path, fault.observed, delay)
+                self._sleep(delay)
+                waited += delay
+        raise StripeAccessError(f"{self._base}{path}: the back-off allows no attempt at all")
+
+    def _delay(self, attempt: int, retry_after: float | None) -> float:
+        grown = min(self._back_off.first_seconds * 2 ** (attempt - 1), self._back_off.longest_seconds)
+        # Jitter keeps parallel readers from coming back in step; it decides no result.
+        return max(retry_after or 0.0, grown * random.uniform(0.5, 1.0))
+
+    # --- what an error means -------------------------------------------------------------------------------------
+
+    def _classify(self, error: stripe.StripeError, *, path: str, account: str) -> Exception:
+        """Turn the library's error into one that may pass, or one that the operator must mend."""
+        status = error.http_status
+        observed = self._redact(str(error.user_message or ""))
+        if isinstance(error, stripe.APIConnectionError) or status is None:
+            cause = type(error.__cause__).__name__ if error.__cause__ else type(error).__name__
+            if cause in _PERMANENT:
+                return StripeAccessError(f"{self._base}{path}: {cause}; check [stripe] api_base, certificates and proxy")
+            return _Transient(f"no whole answer ({cause})")
+        if isinstance(error, stripe.RateLimitError) or status in (409, 429) or status >= 500:
+            return _Transient(f"answered {status}", retry_after=_retry_after(error))
+        if 200 <= status < 300:
+            return _Transient(f"answered {status} with a body that is cut off or no JSON")
+        return StripeRefusedError(self._refusal(status, observed, path=path, account=account), status=status)
+
+    def _refusal(self, status: int, observed: str, *, path: str, account: str) -> str:
+        place = f"{self._base}{path}"
+        if status == 401:
+            return f"{place}: the key in STRIPE_API_KEY is not accepted (401: {observed}); create a restricted, read-only key in the Stripe dashboard (Developers, API keys) and export it again"
+        if status == 403 and account != OWN_ACCOUNT:
+            return f"{place}: the key may not read account {account} (403: {observed}); connect the account, give the key the permission, or take {account} out of stripe_accounts"
+        if status == 403:
+            resource = path.removeprefix("/v1/").split("/")[0]
+            permission = _PERMISSIONS.get(resource, resource)
+            return f"{place}: the key lacks a permission (403: {observed}); give the restricted key read access to '{permission}' in the Stripe dashboard (Developers, API keys)"
+        if status == 404:
+            return f"{place}: not found (404: {observed}); check [stripe] api_base, and that the object belongs to this account"
+        return f"{place}: refused ({status}: {observed}); this program and the server disagree on the API; check [stripe] api_base"
+
+    def _redact(self, text: str) -> str:
+        return _KEY_LIKE.sub("[key]", text.replace(self._key, "[key]"))[:300]
+
+
+def _retry_after(error: stripe.StripeError) -> float | None:
+    """Return the seconds a server asks to wait; dates are read against its own clock."""
+    # For a body that is no JSON the library passes the headers in the place of the parsed body.
+    headers = error.headers or error.json_body
+    text = headers.get("Retry-After") if isinstance(headers, Mapping) else None
+    if not isinstance(headers, Mapping) or not isinstance(text, str):
+        return None
+    if re.fullmatch(r"\d+(?:\.\d+)?", text.strip()):
+        return float(text)
+    try:
+        return max(0.0, (email.utils.parsedate_to_datetime(text) - email.utils.parsedate_to_datetime(headers.get("Date") or "")).total_seconds())
+    except (ValueError, TypeError):
+        return None
+
+
+def _address(api_base: str) -> tuple[str, str]:
+    try:
+        parts = urlsplit(api_base)
+        host = parts.hostname
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in ("http", "https") or parts.username or parts.query or parts.fragment:
+        raise SettingsError(f"[stripe] api_base = {_KEY_LIKE.sub('[key]', api_base)!r} is no web address; expected \"https://api.stripe.com\" or the URL of a compatible server")
+    return parts.scheme, host.lower()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

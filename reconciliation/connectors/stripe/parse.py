@@ -1,0 +1,321 @@
+"""Raw Stripe pages -> frames of `reconciliation.schemas.stripe`.
+
+Types, categories and statuses stay as Stripe writes them: they are open sets, and an unknown one is kept. Duplicates, which
+overlapping pages bring, are removed by id. A page that is not what Stripe documents is refused, never read in part.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypeVar
+
+import dataframely as dy
+import orjson
+import polars as pl
+
+from reconciliation.errors import StripeAccessError
+from reconciliation.schemas.stripe import BalanceSnapshot, BalanceTransaction, Payout, PayoutMember, StripeSource
+
+SHOWN_IN_BALANCE = ("payments", "refund_and_dispute_prefunding", "issuing")
+"""The balance types that Stripe's Balance object shows; `risk_reserved` is not among them."""
+
+IDS_NAMED_MAX = 10
+
+# The integer columns of Stripe's objects. The frame builder would cut a fraction off without a word.
+_FRACTION = re.compile(rb'"(?:amount|fee|net|created|available_on|arrival_date|presentment_amount)"\s*:\s*(?:"|-?\d+[.eE])')
+
+_TRANSACTION = {
+    "id": pl.String,
+    "created": pl.Int64,
+    "available_on": pl.Int64,
+    "amount": pl.Int64,
+    "fee": pl.Int64,
+    "net": pl.Int64,
+    "fee_details": pl.List(pl.Struct({"amount": pl.Int64, "type": pl.String})),
+    "currency": pl.String,
+    "type": pl.String,
+    "reporting_category": pl.String,
+    "balance_type": pl.String,
+    "status": pl.String,
+    "source": pl.String,
+    "description": pl.String,
+}
+_PAYOUT = {
+    "id": pl.String,
+    "amount": pl.Int64,
+    "currency": pl.String,
+    "created": pl.Int64,
+    "arrival_date": pl.Int64,
+    "automatic": pl.Boolean,
+    "method": pl.String,
+    "status": pl.String,
+    "reconciliation_status": pl.String,
+    "balance_transaction": pl.String,
+    "failure_balance_transaction": pl.String,
+    "failure_code": pl.String,
+    "trace_id": pl.Struct({"value": pl.String}),
+    "statement_descriptor": pl.String,
+    "destination": pl.String,
+}
+_NAME = pl.Struct({"name": pl.String})
+_SOURCE = {
+    "id": pl.String,
+    "object": pl.String,
+    "created": pl.Int64,
+    "amount": pl.Int64,
+    "currency": pl.String,
+    "charge": pl.String,
+    "source_transaction": pl.String,
+    "payment_intent": pl.String,
+    "customer": pl.String,
+    "billing_details": _NAME,
+    "shipping": _NAME,
+    "description": pl.String,
+    "presentment_details": pl.Struct({"presentment_amount": pl.Int64, "presentment_currency": pl.String}),
+    "status": pl.String,
+    "reversed": pl.Boolean,
+    "refunded": pl.Boolean,
+    "reason": pl.String,
+    "failure_reason": pl.String,
+    "failure_code": pl.String,
+    "metadata": pl.List(pl.Struct({"key": pl.String, "value": pl.String})),
+    "invoice": pl.String,
+    "receipt_number": pl.String,
+    "transfer_group": pl.String,
+}
+
+# What makes a metadata value a reference: its key says so, or it looks like a document's number: one to three words of
+# letters, digits and joiners with a digit in them, which is neither a date, a time nor a small count.
+_REFERENCE_KEY = r"(?i)(invoice|order|reference|document|receipt|number|(^|[^a-z])(ref|no|nr|id|po|so)([^a-z]|$)|[a-z]Id$)"
+_REFERENCE_VALUE = r"^[#A-Za-z0-9][A-Za-z0-9]*(?:[-_/.:# ]{1,2}[A-Za-z0-9]+)*$"
+_NO_REFERENCE_VALUE = r"^(?:\d{1,2}|\d+[.:]\d{1,2}|\d{4}[-/.]\d{1,2}[-/.]\d{1,2}.*|\d{1,2}[-/.]\d{1,2}[-/.]\d{2,4}.*|v?\d+(?:\.\d+){2,})$"
+_REFERENCE_IN_TEXT = r"#?\b[A-Za-z]{0,12}(?:[-_/#]?[A-Za-z0-9]{1,24})*[-_/#]?\d{2,}(?:[-_/]?[A-Za-z0-9]+)*\b"
+REFERENCE_LENGTH_MAX = 64
+
+S = TypeVar("S", bound=dy.Schema)
+
+
+def parse_balance_transactions(pages: Sequence[bytes], *, account: str) -> dy.DataFrame[BalanceTransaction]:
+    """Parse pages of `/v1/balance_transactions`.
+
+    Raises:
+        StripeAccessError: a page is no list of balance transactions, or a row breaks a law of Stripe's own
+            (net = amount - fee, fee = sum of its details).
+    """
+    raw = _to_frame(_rows(pages), _TRANSACTION, what="balance transactions")
+    details = pl.col("fee_details").fill_null([])
+    return _checked(
+        BalanceTransaction,
+        raw.select(
+            stripe_account=pl.lit(account),
+            balance_transaction_id="id",
+            created_at=_instant("created"),
+            available_at=_instant("available_on"),
+            amount_minor="amount",
+            fee_minor="fee",
+            net_minor="net",
+            fee_tax_minor=_detail_sum(details, "tax"),
+            withheld_tax_minor=_detail_sum(details, "withheld_tax"),
+            application_fee_minor=_detail_sum(details, "application_fee"),
+            fee_details_minor=details.list.eval(pl.element().struct.field("amount")).list.sum(),
+            currency=pl.col("currency").str.to_uppercase(),
+            type="type",
+            # Old API versions have no balance types: everything was payments.
+            reporting_category=pl.col("reporting_category").fill_null(pl.col("type")),
+            balance_type=pl.col("balance_type").fill_null("payments"),
+            status="status",
+            source_id="source",
+            description=pl.col("description").fill_null(""),
+        ),
+        key="balance_transaction_id",
+    )
+
+
+def parse_payouts(pages: Sequence[bytes], *, account: str) -> dy.DataFrame[Payout]:
+    """Parse pages of `/v1/payouts`.
+
+    Raises:
+        StripeAccessError: a page is no list of payouts.
+    """
+    raw = _to_frame(_rows(pages), _PAYOUT, what="payouts")
+    return _checked(
+        Payout,
+        raw.select(
+            stripe_account=pl.lit(account),
+            payout_id="id",
+            amount_minor="amount",
+            currency=pl.col("currency").str.to_uppercase(),
+            created_at=_instant("created"),
+            arrival_on=pl.from_epoch("arrival_date", "s").dt.date(),
+            is_automatic=pl.col("automatic").fill_null(False),
+            method=pl.col("method").fill_null(""),
+            status="status",
+            reconciliation_status=pl.col("reconciliation_status").fill_null("not_applicable"),
+            balance_transaction_id="balance_transaction",
+            failure_balance_transaction_id="failure_balance_transaction",
+            failure_code="failure_code",
+            trace_id=pl.col("trace_id").struct.field("value"),
+            statement_descriptor="statement_descriptor",
+            destination_id="destination",
+        ),
+        key="payout_id",
+    )
+
+
+def parse_payout_members(pages: Mapping[str, Sequence[bytes]], *, account: str) -> dy.DataFrame[PayoutMember]:
+    """Parse what `list(payout=…)` answered.
+
+    Args:
+        pages: payout id -> its pages of `/v1/balance_transactions`, which do not name the payout themselves.
+        account: the Stripe account.
+
+    Raises:
+        StripeAccessError: a page is no list, or a balance transaction is listed under two payouts.
+    """
+    frames = [_to_frame(_rows(listing), {"id": pl.String}, what=f"lines of {payout_id}").with_columns(payout_id=pl.lit(payout_id)) for payout_id, listing in pages.items()]
+    raw = pl.concat([pl.DataFrame(schema={"id": pl.String, "payout_id": pl.String}), *frames]).unique(maintain_order=True)
+    twice = raw.filter(pl.col("id").is_duplicated())
+    if twice.height:
+        named = name_ids(twice.sort("id").select(pl.format("{} under {}", "id", "payout_id")).to_series())
+        raise StripeAccessError(f"/v1/balance_transactions?payout=…: listed under more than one payout: {named}; a balance transaction belongs to one at most. Repeat the run")
+    return _checked(PayoutMember, raw.select(stripe_account=pl.lit(account), payout_id="payout_id", balance_transaction_id="id"), key="balance_transaction_id")
+
+
+def parse_sources(pages: Sequence[bytes], *, account: str) -> dy.DataFrame[StripeSource]:
+    """Parse pages of charges, refunds, disputes, transfers and application fees, for names and references.
+
+    A charge carries its own id as `charge_id`; a refund, dispute or application fee that of its charge, a transfer that of
+    the charge it passes on.
+
+    Raises:
+        StripeAccessError: a page is no list of such objects.
+    """
+    # Metadata has free keys, which no column type holds: it becomes a list of pairs at the hand-over from JSON.
+    rows = [{**row, "metadata": [{"key": key, "value": value} for key, value in sorted((row.get("metadata") or {}).items())]} for row in _rows(pages)]
+    raw = _to_frame(rows, _SOURCE, what="charges, refunds, disputes, transfers or application fees")
+    shown = pl.col("presentment_details").struct.field
+    moved_back = pl.when(pl.col("reversed")).then(pl.lit("reversed")).when(pl.col("refunded")).then(pl.lit("refunded"))
+    return _checked(
+        StripeSource,
+        raw.select(
+            stripe_account=pl.lit(account),
+            source_id="id",
+            object="object",
+            created_at=_instant("created"),
+            charge_id=pl.when(pl.col("object") == "charge").then("id").otherwise(pl.coalesce("charge", "source_transaction")),
+            payment_intent_id="payment_intent",
+            customer_id="customer",
+            counterparty=pl.coalesce(_not_blank(pl.col("billing_details").struct.field("name")), _not_blank(pl.col("shipping").struct.field("name")), pl.lit("")),
+            description=pl.col("description").fill_null(""),
+            references=_references(),
+            presentment_amount_minor=pl.coalesce(shown("presentment_amount"), pl.col("amount")),
+            presentment_currency=pl.coalesce(shown("presentment_currency"), pl.col("currency")).str.to_uppercase(),
+            status=pl.coalesce("status", moved_back, pl.lit("")),
+            reason=pl.coalesce("reason", "failure_reason", "failure_code"),
+        ),
+        key="source_id",
+    )
+
+
+def parse_balance(body: bytes, *, account: str, taken_at: datetime) -> dy.DataFrame[BalanceSnapshot]:
+    """Parse `/v1/balance`: available + pending, per currency and balance type.
+
+    Raises:
+        StripeAccessError: the body is no balance.
+    """
+    balance = _decode(body, what="a balance")
+    prefunding = balance.get("refund_and_dispute_prefunding") or {}
+    issuing = balance.get("issuing") or {}
+    sections = {"payments": balance, "refund_and_dispute_prefunding": prefunding, "issuing": issuing}
+    parts = [{**part, "balance_type": name} for name, section in sections.items() for state in ("available", "pending") for part in section.get(state) or []]
+    raw = _to_frame(parts, {"currency": pl.String, "amount": pl.Int64, "balance_type": pl.String}, what="a balance")
+    return _checked(
+        BalanceSnapshot,
+        raw.group_by(pl.col("currency").str.to_uppercase(), "balance_type")
+        .agg(amount_minor=pl.col("amount").sum())
+        .sort("currency", "balance_type")
+        .select(
+            stripe_account=pl.lit(account), taken_at=pl.lit(taken_at).cast(pl.Datetime("us", "UTC")), currency="currency", balance_type="balance_type", amount_minor="amount_minor"
+        ),
+        key="currency",
+    )
+
+
+def created_range(page: bytes) -> tuple[int, int] | None:
+    """Return the oldest and newest `created` (epoch seconds) of a page, None of an empty one."""
+    moments = [row["created"] for row in _rows([page])]
+    return (min(moments), max(moments)) if moments else None
+
+
+def has_more(page: bytes) -> bool:
+    """Say whether a page is followed by another."""
+    return bool(_decode(page, what="a list").get("has_more"))
+
+
+def name_ids(ids: pl.Series) -> str:
+    """Name the first ids and how many there are in all.
+
+    >>> name_ids(pl.Series(["txn_1", "txn_2"]))
+    'txn_1, txn_2'
+    """
+    named = ", ".join(ids.head(IDS_NAMED_MAX).to_list())
+    return named if ids.len() <= IDS_NAMED_MAX else f"{named}, … ({ids.len()} in all)"
+
+
+def _decode(body: bytes, *, what: str) -> dict[str, Any]:
+    if _FRACTION.search(body):
+        raise StripeAccessError(f"an answer that should hold {what} has an amount or a time that is no whole number; Stripe writes integers. Check [stripe] api_base")
+    try:
+        content = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise StripeAccessError(f"an answer that should hold {what} is no JSON ({error}); check [stripe] api_base") from error
+    if not isinstance(content, dict):
+        raise StripeAccessError(f"an answer that should hold {what} is a {type(content).__name__}, expected an object; check [stripe] api_base")
+    return content
+
+
+def _rows(pages: Sequence[bytes]) -> list[dict[str, Any]]:
+    return [row for page in pages for row in _decode(page, what="a list").get("data") or []]
+
+
+def _to_frame(rows: Sequence[Mapping[str, Any]], schema: Mapping[str, Any], *, what: str) -> pl.DataFrame:
+    try:
+        return pl.from_dicts(rows, schema=schema)
+    except (pl.exceptions.PolarsError, TypeError, OverflowError) as error:
+        raise StripeAccessError(f"an answer that should hold {what} does not have Stripe's shape ({type(error).__name__}); check [stripe] api_base and the API version") from error
+
+
+def _checked(schema: type[S], frame: pl.DataFrame, *, key: str) -> dy.DataFrame[S]:
+    """Remove duplicates, which overlapping pages bring, and check what Stripe promises about its own rows."""
+    result = schema.filter(frame.unique(schema.primary_key(), keep="first", maintain_order=True), cast=True)
+    counts = result.failure.counts()
+    if counts:
+        rules = ", ".join(f"{rule} ({count})" for rule, count in sorted(counts.items()))
+        raise StripeAccessError(f"Stripe's answer breaks {rules}: {name_ids(result.failure.invalid()[key].fill_null('?'))}; nothing was stored. Repeat the run; if it stays, report the ids to Stripe")
+    return result.result
+
+
+def _instant(column: str) -> pl.Expr:
+    return pl.from_epoch(column, "s").dt.replace_time_zone("UTC").dt.cast_time_unit("us")
+
+
+def _detail_sum(details: pl.Expr, kind: str) -> pl.Expr:
+    of_kind = pl.when(pl.element().struct.field("type") == kind).then(pl.element().struct.field("amount")).otherwise(0)
+    return details.list.eval(of_kind).list.sum()
+
+
+def _not_blank(text: pl.Expr) -> pl.Expr:
+    return pl.when(text.str.strip_chars() != "").then(text.str.strip_chars())
+
+
+def _references() -> pl.Expr:
+    """Collect what may name a document, most telling first: metadata, the invoice field, numbers in the description, other fields."""
+    key, value = pl.element().struct.field("key"), pl.element().struct.field("value").str.strip_chars()
+    looks_right = value.str.contains(_REFERENCE_VALUE) & (value.str.count_matches(" ") <= 2)
+    is_number = looks_right & value.str.contains(r"\d") & ~value.str.contains(_NO_REFERENCE_VALUE)
+    is_named = looks_right & key.str.contains(_REFERENCE_KEY) & (value.str.len_chars() >= 3)
+    from_metadata = pl.col("metadata").list.eval(pl.when((is_number | is_named) & (value.str.len_chars() <= REFERENCE_LENGTH_MAX)).then(value)).list.drop_nulls()
+    words = pl.col("description").fill_null("").str.extract_all(_REFERENCE_IN_TEXT)
+    from_text = words.list.eval(pl.when(~pl.element().str.contains(_NO_REFERENCE_VALUE) & (pl.element().str.len_chars() <= REFERENCE_LENGTH_MAX)).then(pl.element())).list.drop_nulls()
+    fields = pl.concat_list("receipt_number", "transfer_group").list.drop_nulls()
+    return pl.concat_list(from_metadata, pl.concat_list("invoice").list.drop_nulls(), from_text, fields).list.unique(maintain_order=True)

@@ -1,0 +1,81 @@
+"""Feature frames + labels -> a challenger's ranking, and probes that ask whether the simulated world is too easy.
+
+Figures for the card only: nothing here is stored or scores a break.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from reconciliation.learning.additive import as_text
+from reconciliation.learning.tables import Feature, Floats
+
+Flags = npt.NDArray[np.bool_]
+
+
+def fit_challenger(learn: pl.DataFrame, labels: pl.Series, test: pl.DataFrame, *, features: Sequence[Feature], seed: int) -> Floats:
+    """Fit scikit-learn's histogram gradient boosting and return its probabilities on another frame.
+
+    Args:
+        learn: feature frame to learn from.
+        labels: True where a row is a true exception.
+        test: feature frame to score.
+        features: what to learn from.
+        seed: of the boosting.
+    """
+    from sklearn.ensemble import HistGradientBoostingClassifier  # type: ignore[import-untyped]
+
+    columns, categories = _as_numbers(learn, features, codes=None)
+    others, _ = _as_numbers(test, features, codes=categories)
+    fitted = HistGradientBoostingClassifier(
+        max_iter=200, learning_rate=0.05, early_stopping=False, min_samples_leaf=20, categorical_features=[feature.type == "categorical" for feature in features], random_state=seed
+    ).fit(columns, labels.to_numpy().astype(np.int64))
+    probabilities: Floats = fitted.predict_proba(others)[:, 1]
+    return probabilities
+
+
+def fit_shallow_tree(learn: pl.DataFrame, labels: pl.Series, test: pl.DataFrame, *, features: Sequence[Feature], seed: int) -> Floats:
+    """Fit a tree of depth three and return its probabilities on another frame: if it does nearly as well, rules would do."""
+    from sklearn.tree import DecisionTreeClassifier  # type: ignore[import-untyped]
+
+    columns, categories = _as_numbers(learn, features, codes=None)
+    others, _ = _as_numbers(test, features, codes=categories)
+    fitted = DecisionTreeClassifier(max_depth=3, min_samples_leaf=20, random_state=seed).fit(columns, labels.to_numpy().astype(np.int64))
+    probabilities: Floats = fitted.predict_proba(others)[:, 1]
+    return probabilities
+
+
+def feature_areas(frame: pl.DataFrame, labels: pl.Series, *, features: Sequence[Feature]) -> dict[str, float]:
+    """Return the area under the ROC curve that each feature reaches alone, in the better direction; categories by their exception rate."""
+    from sklearn.metrics import roc_auc_score
+
+    truth = labels.to_numpy().astype(np.int64)
+    areas = {}
+    for feature in features:
+        column = frame[feature.name]
+        if feature.type == "numeric":
+            values = column.cast(pl.Float64)
+            ranks = values.fill_null((values.min() or 0.0) - 1.0 if values.len() else 0.0).to_numpy()  # type: ignore[operator]
+        else:
+            text = as_text(column, feature.type).fill_null("")
+            ranks = pl.DataFrame({"value": text, "label": truth}).select(pl.col("label").mean().over("value"))["label"].to_numpy()
+        area = float(roc_auc_score(truth, ranks))
+        areas[feature.name] = max(area, 1 - area)
+    return areas
+
+
+def _as_numbers(frame: pl.DataFrame, features: Sequence[Feature], *, codes: dict[str, list[str]] | None) -> tuple[npt.NDArray[np.float64], dict[str, list[str]]]:
+    """Return features as numbers, missing as NaN; categories by their place in `codes`, or in the frame's own where None, unknown as missing."""
+    used: dict[str, list[str]] = dict(codes or {})
+    columns: list[Any] = []
+    for feature in features:
+        if feature.type == "numeric":
+            columns.append(frame[feature.name].cast(pl.Float64))
+            continue
+        text = as_text(frame[feature.name], feature.type)
+        known = used.setdefault(feature.name, sorted(text.drop_nulls().unique().to_list()))
+        columns.append(text.replace_strict(known, list(range(len(known))), default=None, return_dtype=pl.Float64))
+    return np.column_stack([column.fill_null(float("nan")).to_numpy() for column in columns]), used

@@ -1,0 +1,182 @@
+"""Items + references -> matches, residuals, and what stays open.
+
+The order of strategies is the argument: what carries its own proof goes first (a journal id, a reversal that names its
+document, a reference with the exact amount), sums before similarities, differences last. Each strategy proposes over what
+is still open; overlapping proposals are settled by score.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import date
+from functools import partial
+
+import polars as pl
+
+from reconciliation.engine import content_ids
+from reconciliation.matching.pool import MatchingSettings, Pool, accept_disjoint
+from reconciliation.matching.strategies.exact_reference import match_exact_references, match_opening_write_offs
+from reconciliation.matching.strategies.fuzzy import match_fuzzily
+from reconciliation.matching.strategies.payout_lines import match_payout_lines, match_payout_references
+from reconciliation.matching.strategies.reference_difference import match_reference_differences
+from reconciliation.matching.strategies.returned_journals import EFFECT, match_returned_journals
+from reconciliation.matching.strategies.reversals import match_cancelling_lines, match_named_reversals, match_stripe_reversals
+from reconciliation.matching.strategies.summaries import match_fee_journals, match_summaries
+from reconciliation.schemas.items import ItemReference, MatchMember
+
+logger = logging.getLogger(__name__)
+
+Strategy = Callable[[Pool], pl.DataFrame]
+BOOKS: tuple[tuple[str, Strategy], ...] = (
+    ("returned_journal", match_returned_journals),
+    ("named_reversal", match_named_reversals),
+    ("opening_write_off", match_opening_write_offs),
+    ("exact_stripe_id", partial(match_exact_references, kinds=("stripe_id",), score=1.0)),
+    ("exact_reference", partial(match_exact_references, kinds=("invoice",), score=0.99)),
+    ("payout_line", partial(match_payout_lines, other_side="ledger")),
+    ("summary", match_summaries),
+    ("fuzzy", match_fuzzily),
+    ("summary", match_summaries),
+    ("reference_difference", match_reference_differences),
+    ("summary", match_summaries),
+    ("fee_journal", match_fee_journals),
+    ("cancelling_lines", match_cancelling_lines),
+    ("stripe_reversal", match_stripe_reversals),
+)
+RESIDUALS: tuple[tuple[str, Strategy], ...] = (
+    ("exact_reference", partial(match_exact_references, kinds=("stripe_id", "invoice", "document"), score=0.97)),
+)
+CASH: tuple[tuple[str, Strategy], ...] = (
+    ("payout_reference", match_payout_references),
+    ("payout_to_bank", partial(match_payout_lines, other_side="bank")),
+    ("stripe_reversal", match_stripe_reversals),
+)
+REFERENCED_MEMBERS_MAX = 20
+
+
+@dataclass(frozen=True)
+class Matching:
+    """Members of all matches (`MatchMember`), new residual items (`Item`), and the residuals' references."""
+
+    members: pl.DataFrame
+    residuals: pl.DataFrame
+    residual_references: pl.DataFrame
+
+
+def match_items(items: pl.DataFrame, references: pl.DataFrame, *, cut_off_on: date, journals: pl.DataFrame, settings: MatchingSettings | None = None) -> Matching:
+    """Match the items of both legs.
+
+    Args:
+        items: `Item`; everything that must end matched or open.
+        references: `ItemReference`.
+        cut_off_on: last day of the period.
+        journals: `item_id, journal_id` of items that earlier proposed journals were made for.
+        settings: windows and tolerances.
+    """
+    settings = settings or MatchingSettings()
+    texts = references.group_by("leg", "item_id").agg(reference_text_line=pl.col("value").filter(pl.col("kind") == "invoice").sort().str.join(" "))
+    known = items.join(texts, on=["leg", "item_id"], how="left").with_columns(pl.col("reference_text_line").fill_null("")).sort("leg", "item_id")
+    pools = {
+        leg: Pool(known.filter(pl.col("leg") == leg), references.filter(pl.col("leg") == leg), cut_off_on, journals, settings=settings) for leg in ("books", "cash")
+    }
+    books, books_left = _run(pools["books"], BOOKS)
+    cash, _ = _run(pools["cash"], CASH)
+    members = _identify(pl.concat([books.with_columns(leg=pl.lit("books")), cash.with_columns(leg=pl.lit("cash"))]), items)
+    residuals = _make_residuals(members, items)
+    residual_references = _refer_residuals(members, references, residuals)
+    settling = replace(
+        books_left,
+        items=pl.concat([books_left.items, residuals.filter(pl.col("leg") == "books").with_columns(reference_text_line=pl.lit(""))]),
+        references=pl.concat([books_left.references, residual_references.filter(pl.col("leg") == "books")]),
+    )
+    settled, _ = _run(settling, RESIDUALS)
+    both = pl.concat([items, residuals])
+    members = pl.concat([members, _identify(settled.with_columns(leg=pl.lit("books")), both)]).sort("leg", "match_id", "item_id")
+    logger.info("matched %s of %s items in %s matches, %s residuals", members.height, items.height, members["match_id"].n_unique(), residuals.height)
+    return Matching(MatchMember.validate(members, cast=True), residuals, residual_references)
+
+
+def _run(pool: Pool, strategies: tuple[tuple[str, Strategy], ...]) -> tuple[pl.DataFrame, Pool]:
+    """Run strategies in order over what is still open; returns accepted members and the pool that is left."""
+    accepted = []
+    for name, strategy in strategies:
+        for _ in range(3 if name.startswith("exact") else 1):
+            taken = accept_disjoint(strategy(pool))
+            if taken.is_empty():
+                break
+            accepted.append(taken.with_columns(strategy=pl.lit(name)))
+            pool = replace(pool, items=pool.items.join(taken, on="item_id", how="anti"), net_prefixes=pool.net_prefixes | _net_prefixes(taken, pool))
+    empty = pl.DataFrame(schema={"proposal": pl.String, "item_id": pl.String, "score": pl.Float64, "evidence": pl.String, "strategy": pl.String})
+    return pl.concat([empty, *accepted]), pool
+
+
+def _net_prefixes(taken: pl.DataFrame, pool: Pool) -> frozenset[str]:
+    """Find reference prefixes whose payments were mostly posted net of fees: their channel's fees are in no fee journal."""
+    posted = taken.join(pool.items.filter(pl.col("side") == "stripe").select("item_id", "component", "balance_transaction_id", "reference"), on="item_id")
+    by_match = posted.group_by("proposal", "balance_transaction_id").agg(is_net=pl.len() > 1, prefix=pl.col("reference").first().str.extract(r"^([A-Za-z]+)", 1).str.to_uppercase())
+    single = by_match.filter(pl.col("prefix").is_not_null() & (pl.len().over("proposal") == 1))
+    habits = single.group_by("prefix").agg(share=pl.col("is_net").mean())
+    return frozenset(habits.filter(pl.col("share") > 0.5)["prefix"])
+
+
+def _identify(accepted: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
+    """Give each match its id from its members, and compute its difference."""
+    groups = accepted.group_by("leg", "proposal", maintain_order=True).agg(members=pl.col("item_id").sort()).with_columns(content=pl.concat_str(["leg", pl.col("members").list.join(";")], separator="|"))
+    named = groups.with_columns(match_id=content_ids(groups, prefix="mt_")).select("leg", "proposal", "match_id")
+    effects = items.select("leg", "item_id", effect=EFFECT)
+    return (
+        accepted.join(named, on=["leg", "proposal"])
+        .join(effects, on=["leg", "item_id"])
+        .with_columns(difference_minor=pl.col("effect").sum().over("leg", "match_id"), score=pl.col("score").round(4))
+        .select(MatchMember.column_names())
+    )
+
+
+def _make_residuals(members: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
+    """Make an item of every difference that a match leaves.
+
+    It is dated like the later of its members, stands on the statement line of the largest component, and names the
+    counterparty of its match.
+    """
+    differing = members.filter(pl.col("difference_minor") != 0).join(items, on=["leg", "item_id"])
+    largest = [pl.col("side").is_in(["stripe", "residual", "opening"]), pl.col("amount_minor").abs()]
+    ordered = differing.sort(*largest, "item_id", descending=[True, True, False])
+    first = [
+        "book", "origin_period", "currency", "account", "stripe_account", "balance_transaction_id", "category", "type", "line", "source_id", "charge_id", "payout_id",
+        "counterparty", "reference", "presentment_amount_minor", "presentment_currency",
+    ]  # fmt: skip
+    made = ordered.group_by("leg", "match_id", maintain_order=True).agg(
+        *(pl.col(name).first() for name in first if name != "origin_period"),
+        amount_minor=pl.col("difference_minor").first(),
+        date=pl.col("date").max(),
+        origin_period=pl.col("origin_period").max(),
+        description=pl.col("description").filter(pl.col("side").is_in(["ledger", "bank"])).first(),
+        documents=pl.col("document").filter(pl.col("document") != "").unique().sort().str.join(" "),
+    )
+    return made.select(
+        "leg",
+        item_id=pl.col("match_id"),
+        **{name: pl.col(name) for name in first},
+        side=pl.lit("residual"),
+        population=pl.lit("new"),
+        date=pl.col("date"),
+        occurred_at=pl.lit(None, dtype=items.schema["occurred_at"]),
+        amount_minor=pl.col("amount_minor"),
+        component=pl.lit(""),
+        document=pl.lit(""),
+        source_file=pl.lit(""),
+        source_row=pl.lit(""),
+        description=pl.concat_str([pl.lit("difference of a match with"), pl.col("documents"), pl.col("description").fill_null("")], separator=" "),
+        poster=pl.lit(""),
+        expected_on=pl.lit(None, dtype=pl.Date),
+        is_accrual=pl.lit(value=False),
+        reverses=pl.lit(""),
+    ).select(items.columns)
+
+
+def _refer_residuals(members: pl.DataFrame, references: pl.DataFrame, residuals: pl.DataFrame) -> pl.DataFrame:
+    """Give residuals the references of their match's members; of a large match, those of its ledger lines."""
+    sized = members.join(residuals.select("leg", match_id="item_id"), on=["leg", "match_id"], how="semi").with_columns(n=pl.len().over("leg", "match_id"))
+    used = sized.filter((pl.col("n") <= REFERENCED_MEMBERS_MAX) | pl.col("item_id").str.starts_with("gl"))
+    found = used.join(references, on=["leg", "item_id"]).select("leg", item_id="match_id", kind="kind", value="value")
+    return found.filter(pl.col("kind").is_in(["stripe_id", "invoice", "document"])).unique().sort("leg", "item_id", "kind", "value").select(ItemReference.column_names())

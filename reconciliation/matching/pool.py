@@ -1,0 +1,145 @@
+"""What a strategy sees, and what it returns.
+
+A strategy takes a `Pool` (the items still open, and their references) and returns proposals: one row per member, with
+`proposal` (any text that groups the members), `item_id`, `score` (0 to 1) and `evidence` in a controller's words.
+Proposals may overlap; `accept_disjoint` decides.
+"""
+
+from dataclasses import dataclass, field
+from datetime import date
+
+import polars as pl
+
+PROPOSAL_SCHEMA = pl.Schema({"proposal": pl.String, "item_id": pl.String, "score": pl.Float64, "evidence": pl.String})
+
+
+@dataclass(frozen=True)
+class MatchingSettings:
+    """Windows and tolerances, each with its reason.
+
+    Attributes:
+        posting_lag_days: a posting is looked for up to this long after its payment; a month-end batch is rarely later.
+        posting_lead_days: or this long before it: books in another zone, sales posted when the order is taken.
+        payout_window_days: a payout reaches bank and books within this time of its expected arrival.
+        difference_window_days: same reference, other amount: beyond this it is more likely another event.
+        fuzzy_score_min: below it a pair stays open; a controller would not defend it.
+        pairs_per_key_max: candidate pairs of one currency and amount before the next key must refine them.
+        summary_rounding_minor: a summary posted by hand may be off by this much and still be the same total.
+        summary_share_max: a fee journal further off than this share of its total is another journal.
+        reversal_window_days: two lines that cancel without a link are a posting and its reversal within this time.
+        unrecorded_pair_age_days: a charge and its refund cancel on Stripe's side only when both are this old.
+    """
+
+    posting_lag_days: int = 14
+    posting_lead_days: int = 3
+    payout_window_days: int = 10
+    difference_window_days: int = 31
+    fuzzy_score_min: float = 0.6
+    pairs_per_key_max: int = 64
+    summary_rounding_minor: int = 5
+    summary_share_max: float = 0.05
+    reversal_window_days: int = 31
+    unrecorded_pair_age_days: int = 5
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The open items of one leg and what is known about them.
+
+    Attributes:
+        items: `Item` rows that are still open.
+        references: `ItemReference` rows of this leg.
+        cut_off_on: last day of the period.
+        journals: `item_id, journal_id`: items an earlier proposed journal was made for.
+        net_prefixes: reference prefixes of channels whose postings were found to be net of fees.
+        settings: windows and tolerances.
+    """
+
+    items: pl.DataFrame
+    references: pl.DataFrame
+    cut_off_on: date
+    journals: pl.DataFrame
+    net_prefixes: frozenset[str] = frozenset()
+    settings: MatchingSettings = field(default_factory=MatchingSettings)
+
+    def side(self, name: str) -> pl.DataFrame:
+        """Return the open items of one side."""
+        return self.items.filter(pl.col("side") == name)
+
+    def postings(self) -> pl.DataFrame:
+        """Return the ledger lines that may stand for something in Stripe: no accruals, no reversals of other lines."""
+        return self.items.filter((pl.col("side") == "ledger") & ~pl.col("is_accrual") & (pl.col("reverses") == ""))
+
+    def values(self, *kinds: str) -> pl.DataFrame:
+        """Return `item_id, value` of the references of some kinds."""
+        return self.references.filter(pl.col("kind").is_in(kinds)).select("item_id", "value").unique()
+
+
+def nothing() -> pl.DataFrame:
+    """Return no proposals."""
+    return pl.DataFrame(schema=PROPOSAL_SCHEMA)
+
+
+def pair_proposals(pairs: pl.DataFrame) -> pl.DataFrame:
+    """Turn rows of `members` (list of item ids), `score`, `evidence` into proposals, each set of members once."""
+    keyed = pairs.with_columns(proposal=pl.col("members").list.sort().list.join(";")).sort("score", "proposal", descending=[True, False]).unique("proposal", keep="first", maintain_order=True)
+    return keyed.select("proposal", pl.col("members").alias("item_id"), "score", "evidence").explode("item_id", empty_as_null=False).cast(dict(PROPOSAL_SCHEMA))
+
+
+def accept_disjoint(proposals: pl.DataFrame) -> pl.DataFrame:
+    """Accept proposals in order of score, then of their members' ids, using every item at most once.
+
+    The result equals the greedy walk down that order; it is found in rounds, each accepting every proposal that is the
+    best one of all its items.
+    """
+    ranked = proposals.join(
+        proposals.select("proposal", "score").unique().sort("score", "proposal", descending=[True, False]).with_row_index("rank").drop("score"), on="proposal"
+    )
+    accepted: list[pl.DataFrame] = []
+    while not ranked.is_empty():
+        best = ranked.with_columns(is_best=pl.col("rank") == pl.col("rank").min().over("item_id"))
+        taken = best.filter(pl.col("is_best").all().over("proposal"))
+        accepted.append(taken.select(PROPOSAL_SCHEMA.names()))
+        used = taken.select("item_id").unique()
+        blocked = ranked.join(used, on="item_id", how="semi").select("proposal").unique()
+        ranked = ranked.join(blocked, on="proposal", how="anti")
+    return pl.concat(accepted) if accepted else nothing()
+
+
+def variants(stripe: pl.DataFrame) -> pl.DataFrame:
+    """List what a ledger line may stand for: each Stripe item alone, and a balance transaction's open components together.
+
+    Returns:
+        `variant, members, form (single/net), currency, amount_minor, date, gross_id` and the describing columns of the (gross) item.
+    """
+    described = ["currency", "date", "counterparty", "reference", "description", "category", "component", "line", "expected_on", "presentment_currency", "payout_id", "balance_transaction_id"]
+    single = stripe.select("amount_minor", *described, variant=pl.col("item_id"), members=pl.concat_list("item_id"), form=pl.lit("single"), key_id=pl.col("item_id"))
+    several = (
+        stripe.filter((pl.col("balance_transaction_id") != "") & (pl.col("side") == "stripe"))
+        .sort(pl.col("component") != "gross", "item_id")
+        .group_by("stripe_account", "balance_transaction_id", maintain_order=True)
+        .agg(
+            pl.col("amount_minor").sum(),
+            *(pl.col(name).first() for name in described if name != "balance_transaction_id"),
+            members=pl.col("item_id").sort(),
+            key_id=pl.col("item_id").first(),
+        )
+        .filter((pl.col("members").list.len() > 1) & (pl.col("component") == "gross"))
+        .select("amount_minor", *described, variant=pl.col("balance_transaction_id") + "/net", members="members", form=pl.lit("net"), key_id="key_id")
+    )
+    return pl.concat([single, several])
+
+
+def lag_in_words(lag_days: pl.Expr) -> pl.Expr:
+    """Say how long after the payment a line was posted."""
+    return (
+        pl.when(lag_days == 0)
+        .then(pl.lit("posted the same day"))
+        .when(lag_days == 1)
+        .then(pl.lit("posted 1 day later"))
+        .when(lag_days > 1)
+        .then(pl.format("posted {} days later", lag_days))
+        .when(lag_days == -1)
+        .then(pl.lit("posted 1 day earlier"))
+        .otherwise(pl.format("posted {} days earlier", -lag_days))
+    )

@@ -1,0 +1,1 @@
+"""One module per strategy. Strategies do not know each other; `cascade` orders them."""

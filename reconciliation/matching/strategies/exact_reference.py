@@ -1,0 +1,48 @@
+"""A shared reference and exactly the same amount -> one ledger line with one component, or with a transaction net of fees.
+
+Conditions: same currency, amount equal to a component or to the open components of one balance transaction together, and
+a reference in common. Of several equal candidates the first posted takes the first payment, and so on in order; what is
+left over is the duplicate.
+
+Worked: PYMT-2002 +194.20 'INV-1002' and charge 200.00 with fee -5.80 for INV-1002: 200.00 - 5.80 = 194.20, net of fee.
+"""
+
+import polars as pl
+
+from reconciliation.matching.pool import Pool, lag_in_words, pair_proposals, variants
+
+OPENING_WORDS = r"(?i)\bopening (?:difference|balance)\b"
+
+
+def match_exact_references(pool: Pool, *, kinds: tuple[str, ...], score: float) -> pl.DataFrame:
+    """Propose lines and components (or whole transactions) that share a reference of some kinds and the amount."""
+    key = ["value", "currency", "amount_minor"]
+    values = pool.values(*kinds)
+    lines = _ranked(pool.postings().select("item_id", "currency", "amount_minor", "date").join(values, on="item_id"), key, "item_id")
+    offered = variants(pool.items.filter(pl.col("side").is_in(["stripe", "residual"])))
+    candidates = _ranked(offered.join(values, left_on="key_id", right_on="item_id"), key, "variant")
+    pairs = lines.join(candidates, on=[*key, "rank"], suffix="_stripe")
+    lag = (pl.col("date") - pl.col("date_stripe")).dt.total_days()
+    amount = pl.when(pl.col("form") == "net").then(pl.lit("amount equals net of fees")).when(pl.col("component") == "").then(pl.lit("amount equals the residual")).otherwise(
+        pl.format("amount equals {}", "component")
+    )
+    return pair_proposals(
+        pairs.select(
+            members=pl.concat_list(pl.concat_list("item_id"), "members"),
+            score=pl.lit(score) - 0.0001 * lag.abs().clip(0, 365),
+            evidence=pl.format("{} on both sides, {}, {}", "value", amount, lag_in_words(lag)),
+        )
+    )
+
+
+def match_opening_write_offs(pool: Pool) -> pl.DataFrame:
+    """Propose lines that say they write off an opening difference with the opening difference of that amount."""
+    lines = pool.postings().filter(pl.col("description").str.contains(OPENING_WORDS))
+    pairs = lines.join(pool.side("opening"), on=["currency", "amount_minor"], suffix="_opening")
+    return pair_proposals(
+        pairs.select(members=pl.concat_list("item_id", "item_id_opening"), score=pl.lit(0.98), evidence=pl.format("{} writes the opening difference off, amounts equal", "document"))
+    )
+
+
+def _ranked(frame: pl.DataFrame, key: list[str], name: str) -> pl.DataFrame:
+    return frame.sort("date", name).with_columns(rank=pl.int_range(pl.len()).over(key))

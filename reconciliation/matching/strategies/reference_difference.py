@@ -1,0 +1,33 @@
+"""A shared reference and another amount -> one match with a difference, which becomes a residual.
+
+Conditions: an invoice or Stripe id that only one open ledger line and one open transaction carry, the same sign, dated
+within the window. The form (gross, or net of fees) whose amount is nearer is taken.
+
+Worked: charge settled at 85.71, line PYMT-2003 of 86.00, both INV-1003: matched, residual -0.29.
+"""
+
+import polars as pl
+
+from reconciliation.matching.pool import Pool, lag_in_words, pair_proposals, variants
+
+
+def match_reference_differences(pool: Pool) -> pl.DataFrame:
+    """Propose pairs that share a unique reference but not the amount."""
+    lines = pool.postings().filter(~pl.col("item_id").is_in(pool.values("journal")["item_id"].implode()))
+    values = pool.values("stripe_id", "invoice")
+    offered = variants(pool.side("stripe")).filter((pl.col("component") == "gross") | (pl.col("form") == "net"))
+    named_lines = lines.join(values, on="item_id").with_columns(n=pl.col("item_id").n_unique().over("value", "currency", pl.col("amount_minor").sign()))
+    named_offers = offered.join(values, left_on="key_id", right_on="item_id").with_columns(m=pl.col("key_id").n_unique().over("value", "currency", pl.col("amount_minor").sign()))
+    pairs = named_lines.filter(pl.col("n") == 1).join(named_offers.filter(pl.col("m") == 1), on=["value", "currency"], suffix="_stripe")
+    lag = (pl.col("date") - pl.col("date_stripe")).dt.total_days()
+    sound = pairs.with_columns(lag=lag, off=(pl.col("amount_minor") - pl.col("amount_minor_stripe")).abs()).filter(
+        (pl.col("amount_minor").sign() == pl.col("amount_minor_stripe").sign()) & (pl.col("lag").abs() <= pool.settings.difference_window_days) & (pl.col("off") > 0)
+    )
+    nearest = sound.sort("off", "variant").unique(["item_id", "key_id"], keep="first", maintain_order=True)
+    return pair_proposals(
+        nearest.select(
+            members=pl.concat_list(pl.concat_list("item_id"), "members"),
+            score=pl.lit(0.8) - 0.2 * (pl.col("off") / pl.max_horizontal(pl.col("amount_minor").abs(), pl.col("amount_minor_stripe").abs())).clip(0, 1),
+            evidence=pl.format("{} on both sides and only there, amounts differ, {}", "value", lag_in_words(pl.col("lag"))),
+        )
+    )

@@ -1,0 +1,161 @@
+"""The lake's state of months: carried in, stored, locked.
+
+A reconciled month of a book is the scope `month/<book>/<period>`; a lock copies its tables under `lock/<period>/<book>`, and
+from then on it is what the next month starts from. Files are content-addressed, so a lock costs nothing.
+"""
+
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import polars as pl
+
+from reconciliation.close.package import BookState
+from reconciliation.config import Book, LedgerAccount, Settings
+from reconciliation.errors import InputsMissingError, LockedPeriodError, SettingsError
+from reconciliation.lake import Lake
+from reconciliation.population import CarriedIn, Month, open_book
+from reconciliation.schemas.items import Item
+from reconciliation.sources import Sources
+
+TABLES = ["items", "references", "members", "open_items", "breaks", "features", "balances", "journals", "statement", "payouts", "set_aside", "carried_items", "carried_open"]
+
+
+def month_scope(book: str, period: str) -> str:
+    """Name the scope of a reconciled month."""
+    return f"month/{book}/{period}"
+
+
+def lock_scope(book: str, period: str) -> str:
+    """Name the scope of a locked month."""
+    return f"lock/{period}/{book}"
+
+
+def locked_through(lake: Lake, settings: Settings) -> str:
+    """Return the last locked period, or an empty text."""
+    periods = sorted({scope.split("/")[1] for scope in lake.scopes("lock")})
+    return periods[-1] if periods else ""
+
+
+def months_to_compute(lake: Lake, settings: Settings, period: str) -> list[str]:
+    """Return the open months from the first one to `period`, in order; earlier open months are recomputed, they may be stale.
+
+    Raises:
+        SettingsError: the period lies before the start.
+        LockedPeriodError: the period is locked.
+    """
+    calendar = settings.calendar
+    calendar.first_day(period)
+    if period < settings.start.period:
+        raise SettingsError(f"period {period} lies before the first month reconciled ([start] period = {settings.start.period})")
+    locked = locked_through(lake, settings)
+    if locked and period <= locked:
+        raise LockedPeriodError(f"{period} is locked and does not change any more; its package is in {settings.path(settings.close.folder) / period / 'latest'}, later arrivals stand in {calendar.following(locked)}")
+    current = calendar.following(locked) if locked else settings.start.period
+    months = [current]
+    while months[-1] < period:
+        months.append(calendar.following(months[-1]))
+    return months
+
+
+def define_month(lake: Lake, settings: Settings, book: Book, period: str, *, complete_through: datetime, as_of: date | None = None) -> Month:
+    """Fix a month's cut-off: its last day, or the last whole day of data for a month under way.
+
+    Raises:
+        SettingsError: the month has not begun at Stripe, or `as_of` lies outside of it or of the data.
+    """
+    calendar = settings.calendar
+    first, last = calendar.first_day(period), calendar.last_day(period)
+    whole = calendar.local_day(complete_through) - timedelta(days=1)
+    day = min(last, whole) if as_of is None else as_of
+    if not first <= day <= last:
+        raise SettingsError(f"period {period} runs from {first} to {last}, and {'Stripe data ends' if as_of is None else '--as-of is'} {day}; name a month that has begun, or a day inside it")
+    if day > whole:
+        raise SettingsError(f"--as-of {day}: Stripe's data is complete through {whole}; name that day or an earlier one")
+    return Month(period, book, settings, calendar, min(calendar.cut_off(period), calendar.day_start(day + timedelta(days=1))), day, locked_through(lake, settings))
+
+
+def complete_book(book: Book, lines: pl.DataFrame) -> Book:
+    """Return the book with its ledger accounts; without any in the settings, the one account found in the files.
+
+    Raises:
+        SettingsError: several accounts were found and none is mapped.
+    """
+    if book.ledger_accounts:
+        return book
+    found = lines.select("account", "currency").unique().sort("account", "currency")
+    if found["account"].n_unique() != 1:
+        names = ", ".join(found["account"].unique().sort()) or "none"
+        raise SettingsError(f"book {book.name!r} maps no ledger account and the exports hold {names}; name the clearing account in [[books.ledger_accounts]]")
+    accounts = tuple(LedgerAccount(account=row["account"], currency=row["currency"]) for row in found.to_dicts())
+    return book.model_copy(update={"ledger_accounts": accounts})
+
+
+def carry_in(lake: Lake, sources: Sources, month: Month) -> CarriedIn:
+    """Load what the month starts from: the opening, or what the month before carried out (as locked, if it is).
+
+    Raises:
+        InputsMissingError: the opening is unknown, or the month before was never reconciled.
+    """
+    name = month.book.name
+    locked_ids = _locked_item_ids(lake, name)
+    if month.is_first:
+        scope = f"opening/{name}"
+        given = lake.read(scope, "items")
+        opened = open_book(sources, month, opening_items=given, opening_balances=dict(lake.facts(scope).get("ledger", {})))
+        return CarriedIn(opened.items, opened.references, opened.open_items, opened.balances, locked_ids)
+    before = month.calendar.preceding(month.period)
+    scope = lock_scope(name, before) if lake.tables(lock_scope(name, before)) else month_scope(name, before)
+    tables = lake.tables(scope)
+    if tables is None:
+        raise InputsMissingError(f"{before} was not reconciled yet and {month.period} starts from it; run: reconcile run --period {before}")
+    items, open_items, references = (lake.load(tables[table]) for table in ("items", "open_items", "references"))
+    key = ["leg", "item_id"]
+    carried = items.join(open_items.select(key), on=key, how="semi").with_columns(population=pl.lit("carried"))
+    closing = lake.load(tables["balances"]).select("currency", stripe_minor="stripe_closing_minor", ledger_minor="ledger_closing_minor")
+    return CarriedIn(carried, references.join(open_items.select(key), on=key, how="semi"), open_items, closing, locked_ids)
+
+
+def read_state(lake: Lake, scope: str) -> BookState:
+    """Read the stored state of a month for its package.
+
+    Raises:
+        InputsMissingError: the month was never reconciled.
+    """
+    tables = lake.tables(scope)
+    if tables is None:
+        raise InputsMissingError(f"{scope}: not reconciled yet; run: reconcile run --period {scope.rsplit('/', 1)[-1]}")
+    loaded = {name: lake.load(tables[name]) for name in TABLES}
+    used = ["items", "members", "open_items", "breaks", "journals", "statement", "payouts", "set_aside", "carried_items", "carried_open"]
+    return BookState(**{name: loaded[name] for name in used}, facts=lake.facts(scope))
+
+
+def lock_month(lake: Lake, settings: Settings, period: str) -> None:
+    """Freeze a month: all books, in order of months.
+
+    Raises:
+        LockedPeriodError: it is locked already, or an earlier month is still open.
+        InputsMissingError: it was not reconciled.
+    """
+    locked = locked_through(lake, settings)
+    if locked and period <= locked:
+        raise LockedPeriodError(f"{period} is locked already")
+    expected = settings.calendar.following(locked) if locked else settings.start.period
+    if period != expected:
+        raise LockedPeriodError(f"{period} cannot be locked before {expected}; lock {expected} first")
+    scopes = {book.name: lake.tables(month_scope(book.name, period)) for book in settings.books}
+    missing = [name for name, tables in scopes.items() if tables is None]
+    if missing:
+        raise InputsMissingError(f"{period} was not reconciled for {', '.join(missing)}; run: reconcile run --period {period}")
+    for name, tables in scopes.items():
+        facts: dict[str, Any] = lake.facts(month_scope(name, period))
+        lake.publish(lock_scope(name, period), tables or {}, facts=facts)
+
+
+def _locked_item_ids(lake: Lake, book: str) -> pl.DataFrame:
+    frames = [Item.create_empty().select("leg", "item_id")]
+    for scope in lake.scopes("lock"):
+        if scope.endswith(f"/{book}"):
+            items = lake.read(scope, "items")
+            if items is not None:
+                frames.append(items.select("leg", "item_id"))
+    return pl.concat(frames).unique()

@@ -1,0 +1,1 @@
+"""Stripe objects, ledger lines and bank lines -> items and their references."""

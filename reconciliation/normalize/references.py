@@ -1,0 +1,62 @@
+"""Items with their texts -> a table of normalized references (item, kind, value).
+
+Kinds, from the strongest: `stripe_id`; `journal`, an id we gave to a proposed journal; `document`, a ledger line's own
+document; `invoice`, a prefixed number such as an invoice or order; `trace`, a bank's trace id; `number`, the digits of a
+prefixed or bare number, for references that lost their prefix on the way.
+
+    'INV-1042 refund of ch_3Nq, 03/08/2026'  ->  stripe_id CH_3NQ, invoice INV1042, number 1042
+"""
+
+import polars as pl
+
+from reconciliation.normalize.lines import JOURNAL_ID
+
+STRIPE_ID = r"\b(?:txn|ch|py|pi|re|pyr|dp|du|po|tr|tu|fee)_[A-Za-z0-9_]+"
+DATE = r"\b(?:\d{4}-\d{2}-\d{2}|\d{1,2}[/.]\d{1,2}[/.]\d{2,4})\b"
+DECIMAL = r"\b\d+[.,]\d{2,4}\b"
+PREFIXED = r"\b[A-Za-z]{1,10}[-_/#.]{0,2}\d{3,}[A-Za-z0-9-]*"
+SPACED = r"(?i)\b(?:inv|invoice|order|ord|no|ref|bill|rg|so)[ .:#-]{1,3}\d{3,}\b"
+BARE = r"\b#?\d{4,}\b"
+TRACE = r"\b[A-Za-z]*\d[A-Za-z0-9]{5,}\b|\b[A-Za-z]{1,4}\d{6,}\b"
+
+
+def extract_references(items: pl.DataFrame) -> pl.DataFrame:
+    """Extract every reference from the items' texts.
+
+    Args:
+        items: `Item` with `reference_text`.
+
+    Returns:
+        `ItemReference`, each value once per item and kind.
+    """
+    keys = ["leg", "item_id"]
+    raw = pl.col("reference_text")
+    without_ids = raw.str.replace_all(STRIPE_ID, " ").str.replace_all(JOURNAL_ID, " ").str.replace_all(DATE, " ").str.replace_all(DECIMAL, " ")
+    texts = items.select(*keys, "side", "document", raw=raw, rest=without_ids)
+    books = pl.col("leg") == "books"
+    found = [
+        _explode(texts, pl.col("raw").str.extract_all(STRIPE_ID), "stripe_id", keep="_"),
+        _explode(texts.filter(books), pl.col("raw").str.extract_all(JOURNAL_ID), "journal"),
+        _explode(texts.filter(books & (pl.col("document") != "")), pl.concat_list("document"), "document"),
+        _explode(texts.filter(books), pl.col("rest").str.extract_all(PREFIXED), "invoice"),
+        _explode(texts.filter(books), pl.col("rest").str.extract_all(SPACED), "invoice"),
+        _explode(texts.filter(~books), pl.col("rest").str.extract_all(TRACE), "trace"),
+        _explode(texts.filter(books), pl.col("rest").str.extract_all(PREFIXED), "number", digits=True),
+        _explode(texts.filter(books), pl.col("rest").str.extract_all(BARE), "number", digits=True),
+    ]
+    return (
+        pl.concat(found)
+        .filter(pl.col("value").str.len_chars() >= 3)
+        .unique()
+        .select("leg", "item_id", "kind", "value")
+        .sort("leg", "item_id", "kind", "value")
+    )
+
+
+def _explode(texts: pl.DataFrame, values: pl.Expr, kind: str, *, keep: str = "", digits: bool = False) -> pl.DataFrame:
+    exploded = texts.select("leg", "item_id", value=values).explode("value", empty_as_null=False).drop_nulls("value")
+    if digits:
+        cleaned = pl.col("value").str.extract(r"(\d{3,})", 1).str.strip_chars_start("0")
+    else:
+        cleaned = pl.col("value").str.to_uppercase().str.replace_all(r"[^A-Z0-9" + keep + "]", "")
+    return exploded.with_columns(value=cleaned, kind=pl.lit(kind)).drop_nulls("value").select("leg", "item_id", "kind", "value")

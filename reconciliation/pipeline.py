@@ -1,0 +1,87 @@
+"""THE page to read: a month of a book, one line per stage, in the order money flows.
+
+    Stripe + ledger + bank  ->  proofs  ->  items  ->  matches  ->  breaks  ->  causes  ->  balances  ->  statement
+
+Everything is a plain function on frames. The Dagster graph in `assets/` calls the same functions, one per asset, and a
+test requires equal frames from both.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import polars as pl
+
+from reconciliation.breaks.explain import Explained, describe_breaks, explain_breaks, score_breaks
+from reconciliation.close.balances import close_balances
+from reconciliation.close.journals import propose_journals
+from reconciliation.close.statement import state_month
+from reconciliation.matching.cascade import Matching, match_items
+from reconciliation.population import CarriedIn, Month, Population, build_population
+from reconciliation.rates import Rates
+from reconciliation.sources import Sources
+
+Scorer = Callable[[pl.DataFrame], pl.DataFrame]
+"""Features (`break_id` + `breaks.features.FEATURES`) -> `break_id, probability_true_exception, reasons`."""
+
+
+@dataclass(frozen=True)
+class Reconciliation:
+    """A reconciled month of a book.
+
+    Attributes:
+        month: which month.
+        carried: what it started from.
+        items: every item of the population and the residuals (`Item`).
+        references: their references.
+        members: `MatchMember`.
+        open_items: `OpenItem`.
+        breaks: `Break`.
+        features: what the classifier saw, by break.
+        balances: opening and closing of Stripe and ledger by currency, with `unexplained_minor`.
+        journals: lines of proposed entries.
+        statement: lines of the statement, as in `statement.csv`, money in minor units.
+    """
+
+    month: Month
+    carried: CarriedIn
+    items: pl.DataFrame
+    references: pl.DataFrame
+    members: pl.DataFrame
+    open_items: pl.DataFrame
+    breaks: pl.DataFrame
+    features: pl.DataFrame
+    balances: pl.DataFrame
+    journals: pl.DataFrame
+    statement: pl.DataFrame
+
+
+def reconcile_month(sources: Sources, month: Month, carried: CarriedIn, *, score: Scorer, rates: Rates) -> Reconciliation:
+    """Reconcile one month of one book.
+
+    Args:
+        sources: everything read; proven complete by the caller.
+        month: which month, and its cut-off.
+        carried: what the month before carried out, or the opening of the first month.
+        score: the classifier.
+        rates: exchange rates for the tolerance of translated postings.
+    """
+    population = build_population(sources, month, carried)
+    matching = match_population(population, carried, month)
+    explained = explain_breaks(population, matching, month, rates)
+    scored = score_breaks(explained, score(explained.features))
+    balances = close_balances(sources, month, carried, population)
+    journals = propose_journals(scored, explained, carried, month)
+    breaks = describe_breaks(scored, explained, month)
+    statement = state_month(explained.items, matching.members, scored, balances, month)
+    return Reconciliation(
+        month, carried, explained.items, explained.references, matching.members, journals.open_items, breaks, explained.features, balances, journals.lines, statement
+    )
+
+
+def match_population(population: Population, carried: CarriedIn, month: Month) -> Matching:
+    """Match the items of the month; journals of earlier months may have come back."""
+    journals = carried.open_items.filter(pl.col("journal_id") != "").select("item_id", "journal_id").unique()
+    return match_items(population.items, population.references, cut_off_on=month.cut_off_on, journals=journals)
+
+
+__all__ = ["Explained", "Reconciliation", "Scorer", "match_population", "reconcile_month"]

@@ -1,0 +1,121 @@
+"""The lake and the inboxes -> everything a month of a book is computed from."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import polars as pl
+
+from reconciliation.config import Book, Settings
+from reconciliation.connectors.bank.reader import read_bank
+from reconciliation.connectors.inbox import InboxFile, read_inbox
+from reconciliation.connectors.ledger.balances import read_balances
+from reconciliation.connectors.ledger.reader import read_ledger
+from reconciliation.errors import InputsMissingError
+from reconciliation.lake import Lake
+from reconciliation.schemas.stripe import BalanceSnapshot, BalanceTransaction, Payout, PayoutMember, StripeSource
+
+LEDGER_SUFFIXES = frozenset({".csv", ".txt", ".xlsx"})
+BANK_SUFFIXES = frozenset({".xml", ".csv"})
+DELIVERIES = "deliveries"
+STRIPE_TABLES = {
+    "balance_transactions": BalanceTransaction,
+    "payouts": Payout,
+    "payout_members": PayoutMember,
+    "stripe_sources": StripeSource,
+    "balance_snapshots": BalanceSnapshot,
+}
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Everything a month of a book is computed from; schemas as named in `reconciliation.schemas`."""
+
+    transactions: pl.DataFrame
+    payouts: pl.DataFrame
+    members: pl.DataFrame
+    stripe_sources: pl.DataFrame
+    snapshots: pl.DataFrame
+    ledger_lines: pl.DataFrame
+    ledger_balances: pl.DataFrame
+    bank_lines: pl.DataFrame
+    set_aside: pl.DataFrame
+    files: pl.DataFrame
+    complete_through: datetime
+
+
+def read_stripe_tables(lake: Lake, book: Book) -> dict[str, pl.DataFrame]:
+    """Read what was pulled for the book's Stripe accounts.
+
+    Raises:
+        InputsMissingError: an account was never pulled.
+    """
+    tables: dict[str, list[pl.DataFrame]] = {name: [schema.create_empty()] for name, schema in STRIPE_TABLES.items()}
+    for account in book.stripe_accounts:
+        for name, frames in tables.items():
+            frame = lake.read_days(name, account=account)
+            if frame is None:
+                raise InputsMissingError(f"{lake.root}: nothing was pulled from Stripe account {account!r} ({name}); run without --no-pull")
+            frames.append(frame.select(frames[0].columns).cast(dict(frames[0].schema)))
+    return {name: pl.concat(frames).unique(maintain_order=True) for name, frames in tables.items()}
+
+
+def register_deliveries(lake: Lake, settings: Settings) -> dict[str, int]:
+    """Give every file content in the inboxes its ordinal of arrival, once; what is there together arrived together."""
+    known: dict[str, int] = dict(lake.facts(DELIVERIES))
+    folders = ((settings.ledger.inbox, LEDGER_SUFFIXES), (settings.ledger.balances, LEDGER_SUFFIXES), (settings.bank.inbox, BANK_SUFFIXES))
+    found = [file.sha256 for folder, suffixes in folders for file in read_inbox(settings.path(folder), base=settings.folder, suffixes=suffixes, deliveries=known)]
+    new = sorted(set(found) - set(known))
+    if new:
+        ordinal = max(known.values(), default=0) + 1
+        known.update(dict.fromkeys(new, ordinal))
+        lake.publish(DELIVERIES, {}, facts=known)
+    return known
+
+
+def read_files(settings: Settings, deliveries: dict[str, int]) -> dict[str, pl.DataFrame]:
+    """Read the inboxes: ledger exports, trial balances and bank statements.
+
+    Raises:
+        InputsMissingError: there is no ledger export or no bank statement at all.
+        FileRefusedError: a file contradicts itself or cannot be read with certainty.
+    """
+
+    def inbox(folder: str, suffixes: frozenset[str]) -> list[InboxFile]:
+        return read_inbox(settings.path(folder), base=settings.folder, suffixes=suffixes, deliveries=deliveries)
+
+    ledger_files, bank_files = inbox(settings.ledger.inbox, LEDGER_SUFFIXES), inbox(settings.bank.inbox, BANK_SUFFIXES)
+    empty = [
+        f"{settings.path(folder)}: no {what}; drop the {what} of the month there"
+        for files, folder, what in ((ledger_files, settings.ledger.inbox, "ledger export (CSV or XLSX)"), (bank_files, settings.bank.inbox, "bank statement (CAMT.053 or CSV)"))
+        if not files
+    ]
+    if empty:
+        raise InputsMissingError("\n".join(empty))
+    ledger, bank = read_ledger(ledger_files, settings=settings), read_bank(bank_files, settings=settings)
+    balances, balance_files = read_balances(inbox(settings.ledger.balances, LEDGER_SUFFIXES), settings=settings)
+    return {
+        "ledger_lines": ledger.lines,
+        "bank_lines": bank.lines,
+        "ledger_balances": balances,
+        "set_aside": pl.concat([ledger.set_aside, bank.set_aside]),
+        "files": pl.concat([ledger.files, bank.files, balance_files]),
+    }
+
+
+def assemble_sources(stripe: dict[str, pl.DataFrame], files: dict[str, pl.DataFrame], book: Book, *, complete_through: datetime) -> Sources:
+    """Put together what one book is computed from: its own ledger accounts' lines of all that was read."""
+    accounts = [account.account for account in book.ledger_accounts]
+    own = pl.col("account").is_in(accounts) if accounts else pl.lit(value=True)
+    return Sources(
+        transactions=stripe["balance_transactions"],
+        payouts=stripe["payouts"],
+        members=stripe["payout_members"],
+        stripe_sources=stripe["stripe_sources"],
+        snapshots=stripe["balance_snapshots"],
+        ledger_lines=files["ledger_lines"].filter(own),
+        ledger_balances=files["ledger_balances"].filter(own),
+        bank_lines=files["bank_lines"],
+        set_aside=files["set_aside"],
+        files=files["files"],
+        complete_through=complete_through,
+    )
