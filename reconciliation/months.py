@@ -5,15 +5,18 @@ from then on it is what the next month starts from. Files are content-addressed,
 """
 
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from reconciliation.close.package import BookState
+from reconciliation.close.manifest import RETIRED, combine
+from reconciliation.close.package import BookState, check_statement, package_files, write_draft, write_version
 from reconciliation.config import Book, LedgerAccount, Settings
 from reconciliation.errors import InputsMissingError, LockedPeriodError, SettingsError
 from reconciliation.lake import Lake
-from reconciliation.population import CarriedIn, Month, open_book
+from reconciliation.pipeline import Reconciliation
+from reconciliation.population import CarriedIn, Month, in_scope, open_book
 from reconciliation.schemas.items import Item
 from reconciliation.sources import Sources
 
@@ -113,6 +116,64 @@ def carry_in(lake: Lake, sources: Sources, month: Month) -> CarriedIn:
     carried = items.join(open_items.select(key), on=key, how="semi").with_columns(population=pl.lit("carried"))
     closing = lake.load(tables["balances"]).select("currency", stripe_minor="stripe_closing_minor", ledger_minor="ledger_closing_minor")
     return CarriedIn(carried, references.join(open_items.select(key), on=key, how="semi"), open_items, closing, locked_ids)
+
+
+def store_month(lake: Lake, result: Reconciliation, *, payouts: pl.DataFrame, set_aside: pl.DataFrame, description: dict[str, Any]) -> None:
+    """Publish a reconciled month of a book, in one step."""
+    frames = {
+        "items": result.items,
+        "references": result.references,
+        "members": result.members,
+        "open_items": result.open_items,
+        "breaks": result.breaks,
+        "features": result.features,
+        "balances": result.balances,
+        "journals": result.journals,
+        "statement": result.statement,
+        "payouts": payouts,
+        "set_aside": set_aside,
+        "carried_items": result.carried.items,
+        "carried_open": result.carried.open_items,
+    }
+    scope = month_scope(result.month.book.name, result.month.period)
+    lake.publish(scope, {name: lake.stage(name, frame) for name, frame in frames.items()}, facts=description)
+
+
+def set_aside_of_month(sources: Sources, month: Month) -> pl.DataFrame:
+    """Return the rows of the month that were read and are not reconciled (`SetAsideRow`): those of the month's own files, and balance types no account stands for."""
+    own = pl.coalesce("month", pl.col("date").dt.strftime("%Y-%m")) == month.period
+    rows = sources.set_aside.filter(own & ~pl.col("rule").is_in(RETIRED) & (pl.col("date").is_null() | (pl.col("date") <= month.cut_off_on)))
+    booked = sources.transactions.filter(pl.col("created_at") < month.cut_off).with_columns(date=month.calendar.local_day_of("created_at"))
+    unmapped = booked.join(in_scope(booked, month.book), on=["stripe_account", "balance_transaction_id"], how="anti").with_columns(month=month.calendar.period_of_day("date"))
+    stripe = unmapped.filter(pl.col("month") == month.period).select(
+        source_file=pl.concat_str([pl.lit("stripe/"), pl.col("stripe_account")]),
+        source_row=pl.col("balance_transaction_id"),
+        side=pl.lit("stripe").cast(rows.schema["side"]),
+        date="date",
+        month="month",
+        amount_minor="net_minor",
+        currency="currency",
+        account="balance_type",
+        rule=pl.lit("other_balance_type"),
+        description="description",
+    )
+    return pl.concat([rows, stripe.select(rows.columns)])
+
+
+def write_package(lake: Lake, settings: Settings, period: str, *, as_version: bool = False) -> Path:
+    """Write the close package of a month from what is stored: the draft, or the next version of a locked month.
+
+    Raises:
+        DefectError: the statement does not foot.
+        InputsMissingError: a book was not reconciled.
+    """
+    make_scope = lock_scope if as_version else month_scope
+    states = [read_state(lake, make_scope(book.name, period)) for book in settings.books]
+    for state in states:
+        check_statement(state)
+    files = package_files(states, combine([state.facts for state in states]))
+    folder = settings.path(settings.close.folder) / period
+    return write_version(folder, files) if as_version else write_draft(folder, files)
 
 
 def read_state(lake: Lake, scope: str) -> BookState:

@@ -6,21 +6,11 @@ feature. A break is a true exception when any of its items is one in the truth o
 members of its match. An item the truth does not name is plainly matched there: if we left it open, it is no exception.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
 TRUTH_COLUMNS = ["leg", "item", "cause", "nature", "is_true_exception", "story"]
-EXPECTED_CAUSES = frozenset(
-    "processing_fee billing_fee fee_accrual summary_posting fx rounding tax withheld_tax timing payout_in_transit payout_returned dispute_held dispute_fee dispute_won refund_pending "
-    "refund_failed charge_failed partial_capture reserve minimum_balance bank_charge top_up accrual_release application_fee connect_transfer opening_difference".split()
-)
-EXCEPTION_CAUSES = frozenset(
-    "double_charge duplicate_posting missing_posting wrong_amount wrong_currency wrong_account wrong_period reversed_sign missing_settlement unrecorded_refund unrecorded_dispute unknown_entry "
-    "posted_after_close changed_after_close fee_off_contract payout_destination_changed".split()
-)
-
 
 @dataclass(frozen=True)
 class Labels:
@@ -100,24 +90,6 @@ def name_members(members: pl.DataFrame, items: pl.DataFrame, truth_matches: pl.D
     sides = items.select(pl.col("leg").cast(pl.String), "item_id", pl.col("side").cast(pl.String))
     placed = members.select("match_id", pl.col("leg").cast(pl.String), "item_id").join(sides, on=["leg", "item_id"]).join(names, on=["leg", "item_id"], how="left")
     return placed.select("match_id", "leg", "side", item=pl.coalesce("name", "item_id"))
-
-
-def choose_cause(*, probability: pl.Expr, threshold: float, expected: pl.Expr, exception: pl.Expr) -> pl.Expr:
-    """Return the cause that a probability chooses: the expected one below the threshold, else the exception's.
-
-    Args:
-        probability: of a true exception.
-        threshold: from which a break is called an exception.
-        expected: the expected cause that the facts of the break allow, or empty.
-        exception: the exception's cause that they allow, or empty; where one is empty the other stands.
-    """
-    is_exception = ((probability >= threshold) | (expected == "")) & (exception != "")
-    return pl.when(is_exception).then(exception).when(expected != "").then(expected).otherwise(pl.lit("undetermined"))
-
-
-def is_exception_cause(causes: Sequence[str]) -> list[bool]:
-    """Return which causes are true exceptions; a cause nobody knows is none."""
-    return [cause in EXCEPTION_CAUSES for cause in causes]
 
 
 def _items_of_breaks(breaks: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:

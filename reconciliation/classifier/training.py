@@ -217,7 +217,25 @@ def measure_version(scored: pl.DataFrame, *, certificate: Certificate | None) ->
         "mechanisms_never_learned": {"exceptions": new.height, "stories": sorted(new["story"].unique().to_list()), "recall": _recall(new, threshold)},
         "segments": measure_segments(tested, by=[column for column in SEGMENTS if column in tested.columns], threshold=threshold).to_dicts(),
         "causes": by_cause,
+        "decided": measure_decided(tested),
     }
+
+
+def measure_decided(tested: pl.DataFrame) -> list[dict[str, Any]]:
+    """Return how much the rules decided alone and how well the model ranks the rest; empty where the causes are not known."""
+    if not {"expected_cause", "exception_cause"}.issubset(tested.columns) or tested.is_empty():
+        return []
+    rows = []
+    for decided_by, condition in (
+        ("rules: only a true exception is possible", (pl.col("expected_cause") == "") & (pl.col("exception_cause") != "")),
+        ("rules: only an expected cause is possible", (pl.col("exception_cause") == "") & (pl.col("expected_cause") != "")),
+        ("nobody: no cause is known", (pl.col("exception_cause") == "") & (pl.col("expected_cause") == "")),
+        ("the model: both are possible", (pl.col("exception_cause") != "") & (pl.col("expected_cause") != "")),
+    ):
+        part = tested.filter(condition)
+        quality = measure_frame(part)
+        rows.append({"decided_by": decided_by, "breaks": quality.breaks, "exceptions": quality.exceptions, "pr_auc": quality.to_json()["pr_auc"]})
+    return rows
 
 
 def measure_causes(tested: pl.DataFrame, *, threshold: float | None) -> list[dict[str, Any]]:

@@ -61,7 +61,9 @@ def csv_bytes(frame: pl.DataFrame, columns: list[str], *, money: dict[str, str] 
         else:
             cells.append(column.cast(pl.String).alias(name))
     buffer = io.BytesIO()
-    frame.select(cells).fill_null("").write_csv(buffer, include_bom=True, line_terminator="\r\n", quote_style="necessary")
+    # The writer quotes an empty text and leaves a null bare; a bare cell is what people expect.
+    bare = frame.select(cells).select(pl.when(pl.col(name) != "").then(pl.col(name)).alias(name) for name in columns)
+    bare.write_csv(buffer, include_bom=True, line_terminator="\r\n", quote_style="necessary")
     return buffer.getvalue()
 
 

@@ -44,9 +44,9 @@ def holidays_between(first: date, last: date) -> Days:
 
 
 def add_business_days(days: Days, steps: npt.NDArray[np.int64] | int, holidays: Days) -> Days:
-    """Move days forward by business days; zero steps moves a weekend or holiday to the next business day."""
-    rolled: Days = np.busday_offset(days, steps, roll="backward" if np.any(np.asarray(steps) > 0) and np.ndim(steps) == 0 else "forward", holidays=holidays)
-    return rolled
+    """Move days forward by business days, counted from the next business day where a day is none."""
+    moved: Days = np.busday_offset(days, steps, roll="forward", holidays=holidays)
+    return moved
 
 
 def _moved(day: date, taken: tuple[date, ...]) -> date:

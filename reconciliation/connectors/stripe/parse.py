@@ -22,7 +22,7 @@ SHOWN_IN_BALANCE = ("payments", "refund_and_dispute_prefunding", "issuing")
 IDS_NAMED_MAX = 10
 
 # The integer columns of Stripe's objects. The frame builder would cut a fraction off without a word.
-_FRACTION = re.compile(rb'"(?:amount|fee|net|created|available_on|arrival_date|presentment_amount)"\s*:\s*(?:"|-?\d+[.eE])')
+_FRACTION = re.compile(rb'"(?:amount|fee|net|created|available_on|arrival_date|presentment_amount)"\s*:\s*-?\d+[.eE]')
 
 _TRANSACTION = {
     "id": pl.String,

@@ -1,0 +1,122 @@
+"""Contributions + feature values -> the three strongest reasons of each break, in a controller's words.
+
+The words belong to the features and not to a model version, so a new version explains itself without new text. A reason
+states the fact and which way it moved the risk; the three are those whose contributions are largest, either way.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import polars as pl
+
+from reconciliation.classifier.scoring import Scores
+from reconciliation.learning.tables import Feature
+
+REASONS_MAX = 3
+CONTRIBUTION_MIN = 0.05
+"""A feature that moves the odds by less than five percent is no reason."""
+RAISES, LOWERS = " (raises the risk)", " (lowers the risk)"
+RISK_LEVELS = ((0.5, "High"), (0.1, "Medium"), (0.0, "Low"))
+
+
+@dataclass(frozen=True)
+class Words:
+    """How a feature is said.
+
+    Attributes:
+        fact: the sentence where the value is present (a boolean: true); `{value}` stands for the value.
+        otherwise: the sentence where it is missing, an empty category or false.
+        shown_as: how a number is written: whole, one decimal, or as a percentage.
+    """
+
+    fact: str
+    otherwise: str
+    shown_as: Literal["whole", "decimal", "percent"] = "whole"
+
+
+WORDS: dict[str, Words] = {
+    "age_days": Words("Open for {value} days at the cut-off", "Its age is unknown"),
+    "days_beyond_usual_lag": Words("{value} days beyond the time nearly all postings take here", "Postings here have no usual delay yet"),
+    "days_overdue": Words("{value} days past the day the money was expected", "Stripe names no day on which to expect the money"),
+    "amount_to_median": Words("{value} times the usual open amount", "There is no usual amount to compare with", "decimal"),
+    "n_equal_same_side": Words("Open lines of this counterparty with the same amount: {value}", "No line of this counterparty has the same amount"),
+    "n_equal_other_side": Words("Open lines on the other side with the same amount: {value}", "No line on the other side has the same amount"),
+    "n_items": Words("Open items that belong together here: {value}", "It stands alone"),
+    "difference_share": Words("The difference is {value} of the amount", "It is no difference within a match", "percent"),
+    "difference_minor_a_member": Words("The difference per posting, in smallest units of the currency: {value}", "It is no difference within a match", "decimal"),
+    "days_to_cut_off_of_month": Words("Dated {value} days before the cut-off (31 means earlier)", "Its date is unknown"),
+    "months_carried": Words("Months since the one it belongs to: {value}", "It is of this month"),
+    "has_reference": Words("It carries a reference", "It carries no reference"),
+    "has_counterparty": Words("It names a counterparty", "It names no counterparty"),
+    "is_repeated": Words("An earlier line has the same amount and reference or text", "No earlier line repeats it"),
+    "has_reference_other_side": Words("An open line on the other side carries its reference", "No open line on the other side carries its reference"),
+    "is_reversed_sign": Words("The other side has the same reference and amount with the opposite sign", "No line with the opposite sign fits it"),
+    "is_on_other_account": Words("The same reference and amount are posted on another account", "It is on no other account"),
+    "is_converted": Words("The payment was made in another currency", "No conversion is involved"),
+    "is_within_rates": Words("The exchange rates of those days explain the amount", "No exchange rate explains the amount"),
+    "is_digit_swap": Words("The difference is a multiple of nine, as when two digits are swapped", "It is no swap of two digits"),
+    "is_rounding": Words("The difference is no more than rounding leaves", "The difference is more than rounding leaves"),
+    "is_accrual": Words("It is marked as an accrual", "It is not marked as an accrual"),
+    "is_weekend": Words("Dated on a weekend", "Dated on a working day"),
+    "is_round_amount": Words("A round amount", "Not a round amount"),
+    "is_debit": Words("It lowers its side's balance", "It raises its side's balance"),
+    "kind": Words("The kind of difference: {value}", "The kind of difference is unknown"),
+    "category": Words("Stripe reports it as {value}", "It is no Stripe transaction"),
+    "component": Words("It is the {value} part of a transaction", "It is no part of a Stripe transaction"),
+}
+
+
+def explain_scores(scores: Scores, frame: pl.DataFrame, features: tuple[Feature, ...]) -> pl.Series:
+    """Return up to three reasons for every row, the strongest first.
+
+    Args:
+        scores: of the frame.
+        frame: the feature frame that was scored.
+        features: the model's features; one without words is said by its name.
+    """
+    weights = np.column_stack([scores.contributions[feature.name].to_numpy() for feature in features]) if features else np.zeros((frame.height, 0))
+    strength = np.abs(weights)
+    parts = []
+    rows = np.arange(frame.height)
+    for rank in range(min(REASONS_MAX, len(features))):
+        strongest = strength.argmax(axis=1)
+        kept = strength[rows, strongest] >= CONTRIBUTION_MIN
+        parts.append(pl.DataFrame({"row": rows[kept], "rank": np.full(int(kept.sum()), rank, dtype=np.int8), "place": strongest[kept], "raises": weights[rows, strongest][kept] > 0}))
+        strength[rows, strongest] = -1.0
+    empty = pl.DataFrame(schema={"row": pl.Int64, "rank": pl.Int8, "place": pl.Int64, "raises": pl.Boolean})
+    chosen = pl.concat([empty, *parts])
+    said = [_say(chosen.filter(pl.col("place") == place), frame[feature.name], feature) for place, feature in enumerate(features)]
+    texts = pl.concat([empty.select("row", "rank", text=pl.lit("")), *said]).sort("row", "rank").group_by("row", maintain_order=True).agg("text")
+    placed = pl.DataFrame({"row": rows}).join(texts, on="row", how="left", maintain_order="left")
+    return placed.select(reasons=pl.col("text").fill_null(pl.lit([], dtype=pl.List(pl.String)))).to_series()
+
+
+def risk_level(probability: pl.Expr) -> pl.Expr:
+    """Say a probability as High (at least one in two), Medium (one in ten) or Low: nobody should read digits into it."""
+    (high, first), (medium, second), (_, third) = RISK_LEVELS
+    return pl.when(probability >= high).then(pl.lit(first)).when(probability >= medium).then(pl.lit(second)).otherwise(pl.lit(third))
+
+
+def _say(chosen: pl.DataFrame, column: pl.Series, feature: Feature) -> pl.DataFrame:
+    name = feature.name.replace("_", " ")
+    plain = Words(f"{name}: yes", f"{name}: no") if feature.type == "boolean" else Words(f"{name}: {{value}}", f"{name}: none")
+    words = WORDS.get(feature.name, plain)
+    before, _, after = words.fact.partition("{value}")
+    values = chosen.with_columns(value=column.gather(chosen["row"]))
+    value = pl.col("value")
+    if feature.type == "boolean":
+        fact, absent = pl.lit(words.fact), ~value.fill_null(value=False)
+    else:
+        shown = _number(value.cast(pl.Float64), words) if feature.type == "numeric" else value.cast(pl.String).str.replace_all("_", " ")
+        absent = value.cast(pl.Float64).is_nan().fill_null(value=True) if feature.type == "numeric" else value.cast(pl.String).fill_null("") == ""
+        fact = pl.concat_str([pl.lit(before), shown, pl.lit(after)])
+    text = pl.when(absent).then(pl.lit(words.otherwise)).otherwise(fact.str.replace(r"\b1 days\b", "1 day"))
+    direction = pl.when("raises").then(pl.lit(RAISES)).otherwise(pl.lit(LOWERS))
+    return values.select("row", "rank", text=pl.concat_str([text, direction]))
+
+
+def _number(value: pl.Expr, words: Words) -> pl.Expr:
+    if words.shown_as == "percent":
+        return pl.concat_str([(value * 100).round(2).cast(pl.String), pl.lit(" %")])
+    return value.round(1).cast(pl.String) if words.shown_as == "decimal" else value.round(0).cast(pl.Int64, strict=False).cast(pl.String)

@@ -1,0 +1,82 @@
+"""What an auditor asks of a package: period, cut-off, inputs with hashes, proofs, versions (`manifest.json`)."""
+
+import hashlib
+from typing import Any
+
+import orjson
+import polars as pl
+
+from reconciliation import __version__
+from reconciliation.config import Settings
+from reconciliation.population import Month
+from reconciliation.sources import Sources
+
+RETIRED = ["retired", "superseded"]
+
+
+def hash_settings(settings: Settings) -> str:
+    """Hash everything in the settings that can change a result: not where Stripe is reached or where the folder lies."""
+    content = settings.model_dump(mode="json", exclude={"folder": True, "stripe": {"api_base"}})
+    return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def describe_month(sources: Sources, month: Month, *, model: str, proofs: pl.DataFrame, accept_incomplete: bool) -> dict[str, Any]:
+    """Describe what a month of a book was computed from.
+
+    Returns:
+        Plain values for the manifest; the same inputs give the same bytes.
+    """
+    return {
+        "book": month.book.name,
+        "period": month.period,
+        "cut_off": month.cut_off.isoformat(),
+        "cut_off_on": month.cut_off_on.isoformat(),
+        "accepted_incomplete": accept_incomplete,
+        "complete_through": {
+            "stripe": sources.complete_through.isoformat(),
+            "ledger": _last_day(sources.ledger_lines, "posting_on"),
+            "bank": _last_day(sources.bank_lines, "booked_on"),
+        },
+        "completeness": [
+            {**row, "complete_through": row["complete_through"].isoformat() if row["complete_through"] else None}
+            for row in proofs.with_columns(pl.col("result").cast(pl.String)).sort("stripe_account", "currency", "balance_type", "check").to_dicts()
+        ],
+        "model": model,
+        "code_version": __version__,
+        "settings_sha256": hash_settings(month.settings),
+        "entity": month.settings.entity.name,
+        "materiality": f"{month.settings.close.materiality} {month.settings.entity.currency}",
+        "inputs": [*_files(sources), *_stripe(sources, month)],
+    }
+
+
+def combine(descriptions: list[dict[str, Any]]) -> dict[str, Any]:
+    """Combine the descriptions of the books into one manifest; what they share stands once."""
+    first = descriptions[0]
+    shared = ["period", "cut_off", "cut_off_on", "accepted_incomplete", "model", "code_version", "settings_sha256", "entity", "materiality"]
+    own = ["complete_through", "completeness", "inputs"]
+    return {**{name: first[name] for name in shared}, "books": [{"book": one["book"], **{name: one[name] for name in own}} for one in descriptions]}
+
+
+def _last_day(frame: pl.DataFrame, column: str) -> str | None:
+    last = frame[column].max()
+    return str(last) if last is not None else None
+
+
+def _files(sources: Sources) -> list[dict[str, Any]]:
+    columns = {"path": "source_file", "kind": "kind", "profile": "profile", "sha256": "sha256", "rows": "rows_in", "rows_used": "rows_used", "rows_set_aside": "rows_set_aside", "rows_retired": "rows_retired"}
+    return sources.files.select(pl.col(column).alias(name) for name, column in columns.items()).with_columns(pl.col("kind").cast(pl.String)).sort("path").to_dicts()
+
+
+def _stripe(sources: Sources, month: Month) -> list[dict[str, Any]]:
+    """Describe what was pulled up to the cut-off, by account, with a hash of the ids and nets."""
+    described = []
+    booked = sources.transactions.filter(pl.col("created_at") < month.cut_off)
+    for (account,), rows in sorted(booked.partition_by("stripe_account", as_dict=True).items()):
+        ordered = rows.sort("balance_transaction_id")
+        content = ordered.select("balance_transaction_id", "currency", "amount_minor", "fee_minor", "net_minor").write_csv().encode()
+        described.append({
+            "path": f"stripe/{account}/balance_transactions", "kind": "stripe", "profile": "api", "sha256": hashlib.sha256(content).hexdigest(), "rows": rows.height,
+            "rows_used": rows.height, "rows_set_aside": 0, "rows_retired": 0,
+        })  # fmt: skip
+    return described

@@ -1,0 +1,483 @@
+"""A folder of Stripe objects -> a Stripe-compatible read API on the loopback.
+
+The folder holds one `.jsonl` per list, `balance.json`, `payout_balance_transactions.json` (what `list(payout=…)` answers,
+since a balance transaction names no payout), and, for Connect, `accounts/<acct_id>/` with the same layout. The server's
+clock stands still (`sandbox.json`, `{"now": epoch}`, else just after the newest fact), so that pulls are the same every time.
+
+Alone: `reconcile sandbox DIR`. Left out: writes, search, webhooks, and every filter Stripe has on other lists.
+"""
+
+import base64
+import binascii
+import email.utils
+import hashlib
+import socket
+import threading
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import parse_qsl
+
+import orjson
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from reconciliation.errors import FileRefusedError, SettingsError
+
+API_VERSION = "2026-10-28.endive"
+LOOPBACK = "127.0.0.1"
+OWN_ACCOUNT_ID = "acct_sandbox"
+LIMIT_DEFAULT, LIMIT_MAX = 10, 100
+CLOCK_MARGIN_SECONDS = 60
+
+# Filters of each list, as Stripe has them. A filter on a time takes a number or gt, gte, lt, lte.
+_FILTERS: dict[str, tuple[str, ...]] = {
+    "balance_transactions": ("currency", "source", "type"),
+    "charges": ("customer", "payment_intent", "transfer_group"),
+    "refunds": ("charge", "payment_intent"),
+    "disputes": ("charge", "payment_intent"),
+    "payouts": ("destination", "status"),
+    "transfers": ("currency", "destination", "transfer_group"),
+    "application_fees": ("charge",),
+    "topups": ("amount", "status"),
+    "events": ("delivery_success", "type", "types"),
+}
+_TIMES = {"payouts": ("arrival_date", "created")}
+_BOUNDS = ("gt", "gte", "lt", "lte")
+_EXPANDED_DEPTH_MAX = 4
+_NAMES = {"balance_transactions": "balance transaction", "application_fees": "application fee"}
+
+
+@dataclass(frozen=True)
+class Listing:
+    """One list of an account, newest first, ready to be cut: bodies are serialised once."""
+
+    name: str
+    ids: list[str]
+    ages: list[int]  # minus `created`, ascending, for bisection
+    bodies: list[bytes]
+    places: dict[str, int]
+    by_value: dict[tuple[str, str], list[int]]
+    arrivals: list[int]
+
+
+@dataclass(frozen=True)
+class Account:
+    """The lists, balance and payout lines of one Stripe account."""
+
+    account_id: str
+    listings: Mapping[str, Listing]
+    lines: Mapping[str, list[int]]
+    manual_payouts: frozenset[str]
+    balance: bytes
+    account: bytes
+    newest: int
+
+    def find(self, object_id: str) -> bytes | None:
+        """Return any object of the account by id."""
+        for listing in self.listings.values():
+            place = listing.places.get(object_id)
+            if place is not None:
+                return listing.bodies[place]
+        return None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Status, JSON body and further headers."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class _Refusal(Exception):
+    """A request that Stripe would refuse, in Stripe's error shape."""
+
+    def __init__(self, status: int, message: str, *, code: str | None = None, param: str | None = None) -> None:
+        error = {"code": code, "message": message, "param": param, "type": "invalid_request_error"}
+        self.answer = Answer(status, orjson.dumps({"error": {key: value for key, value in error.items() if value is not None}}))
+        super().__init__(message)
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """The accounts of a folder and the frozen clock: answers one request at a time, without state."""
+
+    own: Account
+    connected: Mapping[str, Account]
+    now: int
+
+    def answer(self, *, method: str, path: str, query: str, headers: Mapping[str, str]) -> Answer:
+        """Answer a request as Stripe would."""
+        try:
+            _authenticate(headers.get("authorization", ""))
+            account = self._account(headers.get("stripe-account"))
+            return self._route(account, method=method, path=path.rstrip("/"), params=parse_qsl(query, keep_blank_values=True))
+        except _Refusal as refusal:
+            return refusal.answer
+
+    def _account(self, account_id: str | None) -> Account:
+        if account_id is None or account_id == self.own.account_id:
+            return self.own
+        if account_id not in self.connected:
+            message = f"The provided key does not have access to account '{account_id}' (or that account does not exist). Application access may have been revoked."
+            raise _Refusal(403, message, code="account_invalid")
+        return self.connected[account_id]
+
+    def _route(self, account: Account, *, method: str, path: str, params: list[tuple[str, str]]) -> Answer:
+        match path.removeprefix("/v1/").split("/") if method == "GET" and path.startswith("/v1/") else []:
+            case ["balance"]:
+                return Answer(200, account.balance)
+            case ["account"]:
+                return Answer(200, account.account)
+            case ["accounts", account_id] if account_id in (account.account_id, *self.connected):
+                return Answer(200, account.account if account_id == account.account_id else self.connected[account_id].account)
+            case [name] if name in account.listings:
+                return Answer(200, _list(account, account.listings[name], params))
+            case ["balance", "history"]:
+                return Answer(200, _list(account, account.listings["balance_transactions"], params))
+            case [name, object_id] if name in account.listings:
+                return Answer(200, _retrieve(account, account.listings[name], object_id, params))
+        raise _Refusal(404, f"Unrecognized request URL ({method}: {path}). The sandbox answers reads of balances, transactions, payouts and what they point at.")
+
+
+# --- reading the folder ----------------------------------------------------------------------------------------------
+
+
+def read_sandbox(folder: Path) -> Sandbox:
+    """Read a folder of Stripe objects.
+
+    Raises:
+        SettingsError: the folder does not exist or holds no Stripe objects.
+        FileRefusedError: a file in it is not what its name says.
+    """
+    if not (folder / "balance_transactions.jsonl").is_file():
+        raise SettingsError(f"{folder}: no balance_transactions.jsonl in it; expected a folder of Stripe objects, as `reconcile simulate` writes one")
+    own = _read_account(folder, OWN_ACCOUNT_ID)
+    connected = {path.name: _read_account(path, path.name) for path in sorted((folder / "accounts").glob("*")) if path.is_dir()}
+    stated = folder / "sandbox.json"
+    if stated.is_file():
+        now = _read_json(stated).get("now")
+        if not isinstance(now, int):
+            raise FileRefusedError(file=str(stated), message=f'now = {now!r}; expected {{"now": seconds since 1970}}')
+    else:
+        now = max(account.newest for account in (own, *connected.values())) + CLOCK_MARGIN_SECONDS
+    return Sandbox(own, connected, now)
+
+
+def _read_account(folder: Path, account_id: str) -> Account:
+    newest = 0
+    listings = {}
+    payouts: list[dict[str, Any]] = []
+    for name in _FILTERS:
+        rows = _read_lines(folder / f"{name}.jsonl")
+        if name == "payouts":
+            payouts = rows
+        listings[name] = _index(name, rows)
+        newest = max(newest, _newest(name, rows))
+    own = _read_json(folder / "account.json") or {"id": account_id, "object": "account", "type": "standard", "charges_enabled": True, "payouts_enabled": True}
+    return Account(
+        account_id=str(own.get("id", account_id)),
+        listings=listings,
+        lines=_lines_of_payouts(_read_json(folder / "payout_balance_transactions.json"), payouts, listings["balance_transactions"]),
+        manual_payouts=frozenset(row["id"] for row in payouts if not row.get("automatic", False)),
+        balance=orjson.dumps(_read_json(folder / "balance.json") or {"object": "balance", "available": [], "pending": [], "livemode": False}),
+        account=orjson.dumps(own),
+        newest=newest,
+    )
+
+
+def _newest(name: str, rows: Sequence[Mapping[str, Any]]) -> int:
+    """Return the latest moment that the objects prove to have passed.
+
+    Beside `created` these are the day an available amount became available and the day a paid payout arrived.
+    """
+    moments = [row["created"] for row in rows]
+    if name == "balance_transactions":
+        moments += [row.get("available_on", 0) for row in rows if row.get("status") == "available"]
+    if name == "payouts":
+        moments += [row.get("arrival_date", 0) for row in rows if row.get("status") == "paid"]
+    return max(moments, default=0)
+
+
+def _index(name: str, rows: list[dict[str, Any]]) -> Listing:
+    # Python's sort is stable: rows of one second keep the order of the file.
+    ordered = sorted(rows, key=lambda row: -row["created"])
+    by_value: dict[tuple[str, str], list[int]] = {}
+    for place, row in enumerate(ordered):
+        for key in _FILTERS[name]:
+            if row.get(key) is not None:
+                by_value.setdefault((key, str(row[key]).lower() if key == "currency" else str(row[key])), []).append(place)
+    ids = [row["id"] for row in ordered]
+    return Listing(
+        name=name,
+        ids=ids,
+        ages=[-row["created"] for row in ordered],
+        bodies=[orjson.dumps(row) for row in ordered],
+        places={object_id: place for place, object_id in enumerate(ids)},
+        by_value=by_value,
+        arrivals=[row.get("arrival_date", 0) for row in ordered] if name == "payouts" else [],
+    )
+
+
+def _lines_of_payouts(listed: Mapping[str, list[str]], payouts: Iterable[Mapping[str, Any]], transactions: Listing) -> dict[str, list[int]]:
+    """Return the places of each payout's lines; Stripe lists the payout's own transaction among them."""
+    lines = {}
+    for payout in payouts:
+        ids = dict.fromkeys([*listed.get(payout["id"], []), *([payout["balance_transaction"]] if listed.get(payout["id"]) and payout.get("balance_transaction") else [])])
+        lines[payout["id"]] = sorted(transactions.places[name] for name in ids if name in transactions.places)
+    return lines
+
+
+def _read_lines(path: Path) -> list[dict[str, Any]]:
+    if not path.is_file():
+        return []
+    rows = []
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = orjson.loads(line)
+        except orjson.JSONDecodeError as error:
+            raise FileRefusedError(file=str(path), row=number, message=f"no JSON ({error}); expected one object a line") from error
+        if not isinstance(row, dict) or not isinstance(row.get("id"), str) or not isinstance(row.get("created"), int):
+            raise FileRefusedError(file=str(path), row=number, message="no Stripe object; expected at least id and created (seconds since 1970)")
+        rows.append(row)
+    return rows
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        content = orjson.loads(path.read_bytes())
+    except orjson.JSONDecodeError as error:
+        raise FileRefusedError(file=str(path), message=f"no JSON ({error})") from error
+    if not isinstance(content, dict):
+        raise FileRefusedError(file=str(path), message=f"a JSON {type(content).__name__}; expected an object")
+    return content
+
+
+# --- answering -------------------------------------------------------------------------------------------------------
+
+
+def _authenticate(header: str) -> None:
+    scheme, _, value = header.partition(" ")
+    key = value.strip()
+    if scheme.lower() == "basic":
+        try:
+            key = base64.b64decode(key, validate=True).decode().partition(":")[0]
+        except (binascii.Error, UnicodeDecodeError):
+            key = ""
+    if not key or scheme.lower() not in ("bearer", "basic"):
+        raise _Refusal(401, "You did not provide an API key. You need to provide your API key in the Authorization header, using Bearer auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY').")
+    if "_live_" in key:
+        raise _Refusal(401, "This is a sandbox: it accepts test keys only (sk_test_… or rk_test_…). A live key must never leave Stripe; if it was sent here by mistake, roll it.")
+    if not key.startswith(("sk_test_", "rk_test_")):
+        raise _Refusal(401, "Invalid API Key provided.")
+
+
+def _list(account: Account, listing: Listing, params: list[tuple[str, str]]) -> bytes:
+    """Answer a list: filter, place the cursor, cut a page."""
+    given, expand = _read_params(params)
+    limit = _limit(given.pop("limit", None))
+    after, before = given.pop("starting_after", None), given.pop("ending_before", None)
+    if after is not None and before is not None:
+        raise _Refusal(400, "You may only specify one of these parameters: ending_before, starting_after.")
+    places = _filter(account, listing, given)
+    if before is not None:
+        behind = places[: bisect_left(places, _cursor(listing, before, "ending_before"))]
+        page, has_more = behind[max(0, len(behind) - limit) :], len(behind) > limit
+    else:
+        begin = 0 if after is None else bisect_right(places, _cursor(listing, after, "starting_after"))
+        page, has_more = places[begin : begin + limit], len(places) > begin + limit
+    bodies: Iterable[bytes] = (listing.bodies[place] for place in page)
+    if expand:
+        bodies = [_expand(account, body, [path.removeprefix("data.") for path in expand]) for body in bodies]
+    return b'{"object":"list","data":[' + b",".join(bodies) + b'],"has_more":' + (b"true" if has_more else b"false") + b',"url":"/v1/' + listing.name.encode() + b'"}'
+
+
+def _retrieve(account: Account, listing: Listing, object_id: str, params: list[tuple[str, str]]) -> bytes:
+    given, expand = _read_params(params)
+    if given:
+        raise _unknown(next(iter(given)))
+    place = listing.places.get(object_id)
+    if place is None:
+        raise _Refusal(404, f"No such {_singular(listing.name)}: '{object_id}'", code="resource_missing", param="id")
+    return _expand(account, listing.bodies[place], expand) if expand else listing.bodies[place]
+
+
+def _read_params(params: list[tuple[str, str]]) -> tuple[dict[str, str], list[str]]:
+    """Return the parameters without `expand`, and the paths to expand."""
+    expand = [value for key, value in params if key.startswith("expand[") and key.endswith("]")]
+    if any(path.count(".") >= _EXPANDED_DEPTH_MAX for path in expand):
+        raise _Refusal(400, f"You cannot expand more than {_EXPANDED_DEPTH_MAX} levels of a property.")
+    return {key: value for key, value in params if not key.startswith("expand[")}, expand
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return LIMIT_DEFAULT
+    if not text.isascii() or not text.isdigit():
+        raise _Refusal(400, f"Invalid integer: {text}", code="parameter_invalid_integer", param="limit")
+    if not 1 <= int(text) <= LIMIT_MAX:
+        raise _Refusal(400, f"This value must be between 1 and {LIMIT_MAX}.", code="parameter_invalid_integer", param="limit")
+    return int(text)
+
+
+def _cursor(listing: Listing, object_id: str, param: str) -> int:
+    place = listing.places.get(object_id)
+    if place is None:
+        raise _Refusal(400, f"No such {_singular(listing.name)}: '{object_id}'", code="resource_missing", param=param)
+    return place
+
+
+def _filter(account: Account, listing: Listing, given: Mapping[str, str]) -> Sequence[int]:
+    """Return the places of the rows that every filter keeps, in order.
+
+    `created` bounds a contiguous run, found by bisection; every other filter has its own index.
+    """
+    times = _TIMES.get(listing.name, ("created",))
+    bounds: dict[str, tuple[float, float]] = {}
+    chosen: list[Sequence[int]] = []
+    for key, value in given.items():
+        name, _, bound = key.removesuffix("]").partition("[")
+        if name in times and bound in ("", *_BOUNDS):
+            bounds[name] = _narrow(bounds.get(name, (float("-inf"), float("inf"))), bound, _seconds(value, key))
+        elif key == "payout" and listing.name == "balance_transactions":
+            chosen.append(_lines(account, value))
+        elif key in _FILTERS[listing.name]:
+            chosen.append(listing.by_value.get((key, value.lower() if key == "currency" else value), []))
+        else:
+            raise _unknown(key)
+    oldest, newest = bounds.get("created", (float("-inf"), float("inf")))
+    begin, end = bisect_left(listing.ages, -newest), bisect_right(listing.ages, -oldest)
+    places: Sequence[int] = range(begin, end)
+    if chosen:
+        smallest, *others = sorted(chosen, key=len)
+        kept = [frozenset(other) for other in others]
+        places = [place for place in smallest if begin <= place < end and all(place in other for other in kept)]
+    if "arrival_date" in bounds:
+        earliest, latest = bounds["arrival_date"]
+        places = [place for place in places if earliest <= listing.arrivals[place] <= latest]
+    return places
+
+
+def _lines(account: Account, payout_id: str) -> Sequence[int]:
+    if payout_id not in account.lines:
+        raise _Refusal(404, f"No such payout: '{payout_id}'", code="resource_missing", param="payout")
+    if payout_id in account.manual_payouts:
+        raise _Refusal(400, "Balance transaction history can only be filtered on automatic payouts, not manual.", param="payout")
+    return account.lines[payout_id]
+
+
+def _narrow(between: tuple[float, float], bound: str, value: int) -> tuple[float, float]:
+    """Narrow a closed interval of whole seconds by one bound."""
+    low = {"": value, "gt": value + 1, "gte": value}.get(bound, between[0])
+    high = {"": value, "lt": value - 1, "lte": value}.get(bound, between[1])
+    return max(between[0], low), min(between[1], high)
+
+
+def _seconds(text: str, param: str) -> int:
+    if not text.lstrip("-").isdigit() or not text.isascii():
+        raise _Refusal(400, f"Invalid timestamp: {text}; must be an integer", code="parameter_invalid_integer", param=param)
+    return int(text)
+
+
+def _expand(account: Account, body: bytes, paths: Sequence[str]) -> bytes:
+    """Replace ids by the objects they name; an id that no list holds stays."""
+    row = orjson.loads(body)
+    for path in paths:
+        at: Any = row
+        for step in path.split("."):
+            if not isinstance(at, dict) or step not in at:
+                raise _Refusal(400, f"This property cannot be expanded ({path}).", param="expand")
+            if isinstance(at[step], str):
+                found = account.find(at[step])
+                at[step] = at[step] if found is None else orjson.loads(found)
+            at = at[step]
+            if at is None or isinstance(at, str):
+                break
+    return orjson.dumps(row)
+
+
+def _unknown(param: str) -> _Refusal:
+    return _Refusal(400, f"Received unknown parameter: {param}", code="parameter_unknown", param=param)
+
+
+def _singular(name: str) -> str:
+    return _NAMES.get(name, name.removesuffix("s"))
+
+
+# --- serving ---------------------------------------------------------------------------------------------------------
+
+
+def build_app(folder: Path) -> Starlette:
+    """Build the server over a folder of Stripe objects, which is read once.
+
+    Raises:
+        SettingsError: no such folder.
+        FileRefusedError: a file in it is malformed.
+    """
+    sandbox = read_sandbox(folder)
+    date = email.utils.formatdate(sandbox.now, usegmt=True)
+
+    async def respond(request: Request) -> Response:
+        query = request.url.query
+        answer = sandbox.answer(method=request.method, path=request.url.path, query=query, headers=request.headers)
+        name = hashlib.sha256(f"{request.method} {request.url.path}?{query} {request.headers.get('stripe-account', '')}".encode()).hexdigest()
+        headers = {"Date": date, "Request-Id": f"req_{name[:14]}", "Stripe-Version": request.headers.get("stripe-version", API_VERSION), **answer.headers}
+        return Response(answer.body, status_code=answer.status, headers=headers, media_type="application/json")
+
+    return Starlette(routes=[Route("/{path:path}", respond, methods=["GET", "POST", "PUT", "PATCH", "DELETE"])])
+
+
+def serve(folder: Path, port: int) -> None:
+    """Serve a folder on the loopback until interrupted.
+
+    Raises:
+        SettingsError: no such folder.
+        FileRefusedError: a file in it is malformed.
+    """
+    uvicorn.Server(_configure(build_app(folder), port)).run()
+
+
+class SandboxServer:
+    """A sandbox in a thread of this process, on a free port of the loopback, for as long as the `with` block lasts."""
+
+    def __init__(self, folder: Path) -> None:
+        """Remember the folder; it is read when the block is entered."""
+        self._folder = folder
+        self.url = ""
+
+    def __enter__(self) -> Self:
+        """Start the server; it answers when this returns."""
+        app = build_app(self._folder)
+        # The socket listens before the thread runs: early requests wait in its queue, so nobody has to poll.
+        self._socket = socket.create_server((LOOPBACK, 0), backlog=128)
+        port = self._socket.getsockname()[1]
+        self._server = uvicorn.Server(_configure(app, port))
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, name="sandbox", daemon=True)
+        self._thread.start()
+        self.url = f"http://{LOOPBACK}:{port}"
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Stop the server and wait for its thread."""
+        self._server.should_exit = True
+        self._thread.join()
+        self._socket.close()
+
+
+def _configure(app: Starlette, port: int) -> uvicorn.Config:
+    # The clock is the sandbox's own, so uvicorn's date header is off.
+    return uvicorn.Config(
+        app, host=LOOPBACK, port=port, date_header=False, server_header=False, log_level="warning", access_log=False, ws="none", lifespan="off", timeout_graceful_shutdown=2
+    )

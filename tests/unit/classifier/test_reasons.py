@@ -1,0 +1,81 @@
+"""Reasons: the strongest facts, in words, with the direction in which they moved the risk."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from reconciliation.breaks.features import FEATURES
+from reconciliation.classifier.reasons import WORDS, explain_scores, risk_level
+from reconciliation.classifier.scoring import Scores
+from reconciliation.learning.tables import Feature
+
+FEATURE_LIST = (
+    Feature("age_days", "numeric"),
+    Feature("is_repeated", "boolean"),
+    Feature("kind", "categorical"),
+    Feature("difference_share", "numeric"),
+    Feature("ledger_owner", "categorical"),
+)
+
+
+def explain(values: dict[str, object], contributions: list[float]) -> list[str]:
+    """Return the reasons of one row."""
+    base: dict[str, object] = {"age_days": 12.0, "is_repeated": False, "kind": "missing_in_ledger", "difference_share": None, "ledger_owner": "ann"}
+    schema = {"age_days": pl.Float64, "is_repeated": pl.Boolean, "kind": pl.String, "difference_share": pl.Float64, "ledger_owner": pl.String}
+    frame = pl.DataFrame({name: [value] for name, value in (base | values).items()}, schema=schema)
+    scores = Scores(pl.Series([0.0]), pl.Series([0.5]), pl.DataFrame({f.name: [c] for f, c in zip(FEATURE_LIST, contributions, strict=True)}), 0.0)
+    return explain_scores(scores, frame, FEATURE_LIST)[0].to_list()
+
+
+def test_the_three_strongest_contributions_are_said_strongest_first() -> None:
+    assert explain({"is_repeated": True}, [0.5, 2.0, -0.9, 0.1, 0.2]) == [
+        "An earlier line has the same amount and reference or text (raises the risk)",
+        "The kind of difference: missing in ledger (lowers the risk)",
+        "Open for 12 days at the cut-off (raises the risk)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "contributions", "text"),
+    [
+        ({"is_repeated": None}, [0, 1.0, 0, 0, 0], "No earlier line repeats it (raises the risk)"),
+        ({"difference_share": 0.01234}, [0, 0, 0, -1.0, 0], "The difference is 1.23 % of the amount (lowers the risk)"),
+        ({}, [0, 0, 0, -1.0, 0], "It is no difference within a match (lowers the risk)"),
+        ({"age_days": 1.0}, [1.0, 0, 0, 0, 0], "Open for 1 day at the cut-off (raises the risk)"),
+        ({"age_days": 31.0}, [1.0, 0, 0, 0, 0], "Open for 31 days at the cut-off (raises the risk)"),
+        ({"age_days": float("nan")}, [1.0, 0, 0, 0, 0], "Its age is unknown (raises the risk)"),
+        ({"kind": ""}, [0, 0, 1.0, 0, 0], "The kind of difference is unknown (raises the risk)"),
+        ({}, [0, 0, 0, 0, 1.0], "ledger owner: ann (raises the risk)"),
+    ],
+    ids=["missing flag", "percent", "missing number", "one day", "many days", "nan", "empty category", "no words"],
+)
+def test_each_type_of_value_is_said(values: dict[str, object], contributions: list[float], text: str) -> None:
+    assert explain(values, contributions) == [text]
+
+
+def test_a_row_that_nothing_moves_has_no_reasons() -> None:
+    assert explain({}, [0.01, -0.04, 0, 0, 0]) == []
+
+
+def test_many_rows_keep_their_own_reasons_in_order() -> None:
+    random = np.random.default_rng(3)
+    frame = pl.DataFrame({"age_days": random.integers(0, 90, 500).astype(float), "kind": random.choice(["a_b", "c"], 500)})
+    features = (Feature("age_days", "numeric"), Feature("kind", "categorical"))
+    scores = Scores(pl.Series(np.zeros(500)), pl.Series(np.zeros(500)), pl.DataFrame({"age_days": np.full(500, 1.0), "kind": np.full(500, -0.5)}), 0.0)
+    reasons = explain_scores(scores, frame, features)
+    wanted = [[f"Open for {int(age)} days at the cut-off (raises the risk)", f"The kind of difference: {kind.replace('_', ' ')} (lowers the risk)"] for age, kind in frame.iter_rows()]
+    assert reasons.to_list() == wanted
+
+
+def test_an_empty_frame_has_no_reasons() -> None:
+    features = (Feature("age_days", "numeric"),)
+    frame = pl.DataFrame({"age_days": []}, schema={"age_days": pl.Float64})
+    assert explain_scores(Scores(pl.Series([]), pl.Series([]), frame, 0.0), frame, features).len() == 0
+
+
+def test_every_feature_of_the_product_has_words() -> None:
+    assert sorted(WORDS) == sorted(FEATURES)
+
+
+def test_risk_is_said_in_three_words() -> None:
+    assert pl.select(risk_level(pl.Series([0.0371, 0.1, 0.49, 0.5]))).to_series().to_list() == ["Low", "Medium", "Medium", "High"]
