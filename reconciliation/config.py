@@ -187,7 +187,9 @@ def read_settings(file: Path | None = None) -> Settings:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise SettingsError(f"{path}: no settings file could be read ({error.strerror}); name one with --config, or start from data/sample/reconciliation.toml") from error
+        raise SettingsError(
+            f"{path}: no settings file could be read ({error.strerror}); name one with --config, or start from data/sample/reconciliation.toml"
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: not valid TOML: {error}") from error
     try:

@@ -50,7 +50,9 @@ class Lake:
             return
         found = orjson.loads(path.read_bytes())
         if found["schema_version"] != SCHEMA_VERSION:
-            raise SettingsError(f"{path}: schema version {found['schema_version']}, this program reads {SCHEMA_VERSION}; use the version that wrote it, or another [storage] lake")
+            raise SettingsError(
+                f"{path}: schema version {found['schema_version']}, this program reads {SCHEMA_VERSION}; use the version that wrote it, or another [storage] lake"
+            )
         if found["time_zone"] != time_zone:
             raise SettingsError(
                 f"[entity] timezone = {time_zone!r}, but the lake at {self.root} holds days of {found['time_zone']!r}; set it back, or name a new [storage] lake"
@@ -74,7 +76,9 @@ class Lake:
                     if time.monotonic() >= end:
                         handle.seek(0)
                         owner = handle.read().strip() or "unknown"
-                        raise BusyError(f"{self.root}: another run (process {owner}) is writing and did not finish within {wait_seconds:g} s; wait for it, then repeat") from None
+                        raise BusyError(
+                            f"{self.root}: another run (process {owner}) is writing and did not finish within {wait_seconds:g} s; wait for it, then repeat"
+                        ) from None
                     time.sleep(0.1)
             handle.seek(0)
             handle.truncate()

@@ -20,7 +20,21 @@ from reconciliation.population import CarriedIn, Month, in_scope, open_book
 from reconciliation.schemas.items import Item
 from reconciliation.sources import Sources
 
-TABLES = ["items", "references", "members", "open_items", "breaks", "features", "balances", "journals", "statement", "payouts", "set_aside", "carried_items", "carried_open"]
+TABLES = [
+    "items",
+    "references",
+    "members",
+    "open_items",
+    "breaks",
+    "features",
+    "balances",
+    "journals",
+    "statement",
+    "payouts",
+    "set_aside",
+    "carried_items",
+    "carried_open",
+]
 
 
 def month_scope(book: str, period: str) -> str:
@@ -52,7 +66,9 @@ def months_to_compute(lake: Lake, settings: Settings, period: str) -> list[str]:
         raise SettingsError(f"period {period} lies before the first month reconciled ([start] period = {settings.start.period})")
     locked = locked_through(lake, settings)
     if locked and period <= locked:
-        raise LockedPeriodError(f"{period} is locked and does not change any more; its package is in {settings.path(settings.close.folder) / period / 'latest'}, later arrivals stand in {calendar.following(locked)}")
+        raise LockedPeriodError(
+            f"{period} is locked and does not change any more; its package is in {settings.path(settings.close.folder) / period / 'latest'}, later arrivals stand in {calendar.following(locked)}"
+        )
     current = calendar.following(locked) if locked else settings.start.period
     months = [current]
     while months[-1] < period:
@@ -71,10 +87,14 @@ def define_month(lake: Lake, settings: Settings, book: Book, period: str, *, com
     whole = calendar.local_day(complete_through) - timedelta(days=1)
     day = min(last, whole) if as_of is None else as_of
     if not first <= day <= last:
-        raise SettingsError(f"period {period} runs from {first} to {last}, and {'Stripe data ends' if as_of is None else '--as-of is'} {day}; name a month that has begun, or a day inside it")
+        raise SettingsError(
+            f"period {period} runs from {first} to {last}, and {'Stripe data ends' if as_of is None else '--as-of is'} {day}; name a month that has begun, or a day inside it"
+        )
     if day > whole:
         raise SettingsError(f"--as-of {day}: Stripe's data is complete through {whole}; name that day or an earlier one")
-    return Month(period, book, settings, calendar, min(calendar.cut_off(period), calendar.day_start(day + timedelta(days=1))), day, locked_through(lake, settings))
+    return Month(
+        period, book, settings, calendar, min(calendar.cut_off(period), calendar.day_start(day + timedelta(days=1))), day, locked_through(lake, settings)
+    )
 
 
 def complete_book(book: Book, lines: pl.DataFrame) -> Book:
@@ -144,7 +164,9 @@ def set_aside_of_month(sources: Sources, month: Month) -> pl.DataFrame:
     own = pl.coalesce("month", pl.col("date").dt.strftime("%Y-%m")) == month.period
     rows = sources.set_aside.filter(own & ~pl.col("rule").is_in(RETIRED) & (pl.col("date").is_null() | (pl.col("date") <= month.cut_off_on)))
     booked = sources.transactions.filter(pl.col("created_at") < month.cut_off).with_columns(date=month.calendar.local_day_of("created_at"))
-    unmapped = booked.join(in_scope(booked, month.book), on=["stripe_account", "balance_transaction_id"], how="anti").with_columns(month=month.calendar.period_of_day("date"))
+    unmapped = booked.join(in_scope(booked, month.book), on=["stripe_account", "balance_transaction_id"], how="anti").with_columns(
+        month=month.calendar.period_of_day("date")
+    )
     stripe = unmapped.filter(pl.col("month") == month.period).select(
         source_file=pl.concat_str([pl.lit("stripe/"), pl.col("stripe_account")]),
         source_row=pl.col("balance_transaction_id"),

@@ -34,6 +34,7 @@ class Reconciliation:
         items: every item of the population and the residuals (`Item`).
         references: their references.
         members: `MatchMember`.
+        explained: open items with their facts, kinds and possible causes.
         open_items: `OpenItem`.
         breaks: `Break`.
         features: what the classifier saw, by break.
@@ -47,6 +48,7 @@ class Reconciliation:
     items: pl.DataFrame
     references: pl.DataFrame
     members: pl.DataFrame
+    explained: pl.DataFrame
     open_items: pl.DataFrame
     breaks: pl.DataFrame
     features: pl.DataFrame
@@ -74,7 +76,16 @@ def reconcile_month(sources: Sources, month: Month, carried: CarriedIn, *, score
     breaks = describe_breaks(scored, explained, month)
     statement = state_month(explained.items, matching.members, scored, balances, month)
     return Reconciliation(
-        month, carried, explained.items, explained.references, matching.members, journals.open_items, breaks, explained.features, balances, journals.lines, statement
+        month,
+        carried,
+        explained.items,
+        explained.references,
+        matching.members, scored, journals.open_items,
+        breaks,
+        explained.features,
+        balances,
+        journals.lines,
+        statement,
     )
 
 

@@ -91,7 +91,9 @@ def list_all_items(sources: Sources, month: Month) -> pl.DataFrame:
     members = sources.members.join(payouts, on=["stripe_account", "payout_id"], how="semi")
     components = split_components(in_scope(booked, month.book), sources=sources.stripe_sources, payouts=payouts, members=members, calendar=calendar, book=book)
     cash = list_cash_items(payouts, transactions=booked, calendar=calendar, book=book)
-    ledger = list_ledger_items(sources.ledger_lines, book=book).filter((pl.col("date") <= month.cut_off_on) | (pl.col("origin_period") < month.period) | _ended(month))
+    ledger = list_ledger_items(sources.ledger_lines, book=book).filter(
+        (pl.col("date") <= month.cut_off_on) | (pl.col("origin_period") < month.period) | _ended(month)
+    )
     bank = list_bank_items(sources.bank_lines, book=book, period_of_day=calendar.period_of_day("date")).filter(pl.col("date") <= month.cut_off_on)
     return pl.concat([components, cash, ledger, bank])
 
@@ -172,11 +174,15 @@ def open_book(sources: Sources, month: Month, *, opening_items: pl.DataFrame | N
     effect = pl.when(pl.col("side") == "ledger").then(-pl.col("amount_minor")).otherwise(pl.col("amount_minor"))
     explained = items.filter(pl.col("leg") == "books").group_by("currency").agg(explained_minor=effect.sum())
     balances = stripe.join(ledger, on="currency", how="full", coalesce=True).with_columns(pl.col("stripe_minor", "ledger_minor").fill_null(0))
-    differences = balances.join(explained, on="currency", how="left").with_columns(amount_minor=pl.col("stripe_minor") - pl.col("ledger_minor") - pl.col("explained_minor").fill_null(0))
+    differences = balances.join(explained, on="currency", how="left").with_columns(
+        amount_minor=pl.col("stripe_minor") - pl.col("ledger_minor") - pl.col("explained_minor").fill_null(0)
+    )
     opening = _opening_differences(differences.filter(pl.col("amount_minor") != 0), month)
     references = extract_references(items)
     both = pl.concat([cast_items(items).drop("reference_text"), opening])
-    return CarriedIn(both, references, OpenItem.create_empty(), balances.select("currency", "stripe_minor", "ledger_minor"), Item.create_empty().select("leg", "item_id"))
+    return CarriedIn(
+        both, references, OpenItem.create_empty(), balances.select("currency", "stripe_minor", "ledger_minor"), Item.create_empty().select("leg", "item_id")
+    )
 
 
 def balances_by_currency(sources: Sources, month: Month, instant: datetime) -> pl.DataFrame:
@@ -227,7 +233,9 @@ def _find_lookback_items(listed: pl.DataFrame, month: Month) -> pl.DataFrame:
     members = match_items(plain, references, cut_off_on=month.cut_off_on, journals=pl.DataFrame(schema={"item_id": pl.String, "journal_id": pl.String})).members
     placed = members.join(plain.select("leg", "item_id", "side", "origin_period"), on=["leg", "item_id"])
     is_old = pl.col("origin_period") < month.period
-    crossing = placed.filter(is_old.any().over("leg", "match_id") & (~is_old).any().over("leg", "match_id") & (pl.col("side").n_unique().over("leg", "match_id") > 1))
+    crossing = placed.filter(
+        is_old.any().over("leg", "match_id") & (~is_old).any().over("leg", "match_id") & (pl.col("side").n_unique().over("leg", "match_id") > 1)
+    )
     return listed.join(crossing.filter(is_old), on=["leg", "item_id"], how="semi")
 
 
@@ -236,7 +244,9 @@ def _opening_differences(differences: pl.DataFrame, month: Month) -> pl.DataFram
     accounts = {account.currency: account.account for account in reversed(month.book.ledger_accounts)}
     day = month.calendar.first_day(month.period)
     slug = pl.col("account").str.replace_all(r"[^A-Za-z0-9]+", "_").str.strip_chars("_")
-    named = differences.sort("currency").with_columns(account=pl.col("currency").replace_strict(list(accounts), list(accounts.values()), default="", return_dtype=pl.String))
+    named = differences.sort("currency").with_columns(
+        account=pl.col("currency").replace_strict(list(accounts), list(accounts.values()), default="", return_dtype=pl.String)
+    )
     made = named.with_columns(
         item_id=pl.concat_str([pl.lit("open"), slug, pl.col("currency")], separator="_"),
         leg=pl.lit("books"),
@@ -264,8 +274,12 @@ def read_opening_items(rows: pl.DataFrame, *, calendar: Calendar, parse: Collect
         *(pl.lit("").alias(name) for name in text if name not in rows.columns),
         *(pl.col(name).fill_null("") for name in text if name in rows.columns),
     )
-    content = filled.select(content=pl.concat_str(["leg", "side", pl.col("date").cast(pl.String), pl.col("amount_minor").cast(pl.String), "currency", "description"], separator="|"))
-    numbered = filled.with_columns(made=content_ids(content, prefix="op_")).with_columns(made=pl.concat_str(["made", pl.int_range(1, pl.len() + 1).over("made").cast(pl.String)], separator="/"))
+    content = filled.select(
+        content=pl.concat_str(["leg", "side", pl.col("date").cast(pl.String), pl.col("amount_minor").cast(pl.String), "currency", "description"], separator="|")
+    )
+    numbered = filled.with_columns(made=content_ids(content, prefix="op_")).with_columns(
+        made=pl.concat_str(["made", pl.int_range(1, pl.len() + 1).over("made").cast(pl.String)], separator="/")
+    )
     complete = numbered.with_columns(
         item_id=pl.when(pl.col("item_id") == "").then("made").otherwise("item_id"),
         population=pl.lit("carried"),

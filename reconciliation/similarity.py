@@ -21,9 +21,7 @@ def contained_similarity(text: pl.Series, part: pl.Series) -> pl.Series:
 def _score(left: pl.Series, right: pl.Series, scorer: object) -> pl.Series:
     pairs = pl.DataFrame({"left": left.fill_null(""), "right": right.fill_null("")})
     distinct = pairs.unique(maintain_order=True)
-    scores = process.cpdist(
-        distinct["left"].to_list(), distinct["right"].to_list(), scorer=scorer, processor=utils.default_process, workers=1, score_cutoff=0
-    )
+    scores = process.cpdist(distinct["left"].to_list(), distinct["right"].to_list(), scorer=scorer, processor=utils.default_process, workers=1, score_cutoff=0)
     known = (pl.col("left") != "") & (pl.col("right") != "")
     scored = distinct.with_columns(score=pl.Series(scores, dtype=pl.Float64) / 100).with_columns(score=pl.when(known).then("score"))
     return pairs.join(scored, on=["left", "right"], how="left", maintain_order="left")["score"]

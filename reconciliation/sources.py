@@ -63,7 +63,9 @@ def register_deliveries(lake: Lake, settings: Settings) -> dict[str, int]:
     """Give every file content in the inboxes its ordinal of arrival, once; what is there together arrived together."""
     known: dict[str, int] = dict(lake.facts(DELIVERIES))
     folders = ((settings.ledger.inbox, LEDGER_SUFFIXES), (settings.ledger.balances, LEDGER_SUFFIXES), (settings.bank.inbox, BANK_SUFFIXES))
-    found = [file.sha256 for folder, suffixes in folders for file in read_inbox(settings.path(folder), base=settings.folder, suffixes=suffixes, deliveries=known)]
+    found = [
+        file.sha256 for folder, suffixes in folders for file in read_inbox(settings.path(folder), base=settings.folder, suffixes=suffixes, deliveries=known)
+    ]
     new = sorted(set(found) - set(known))
     if new:
         ordinal = max(known.values(), default=0) + 1
@@ -86,7 +88,10 @@ def read_files(settings: Settings, deliveries: dict[str, int]) -> dict[str, pl.D
     ledger_files, bank_files = inbox(settings.ledger.inbox, LEDGER_SUFFIXES), inbox(settings.bank.inbox, BANK_SUFFIXES)
     empty = [
         f"{settings.path(folder)}: no {what}; drop the {what} of the month there"
-        for files, folder, what in ((ledger_files, settings.ledger.inbox, "ledger export (CSV or XLSX)"), (bank_files, settings.bank.inbox, "bank statement (CAMT.053 or CSV)"))
+        for files, folder, what in (
+            (ledger_files, settings.ledger.inbox, "ledger export (CSV or XLSX)"),
+            (bank_files, settings.bank.inbox, "bank statement (CAMT.053 or CSV)"),
+        )
         if not files
     ]
     if empty:

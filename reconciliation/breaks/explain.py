@@ -9,12 +9,13 @@ import polars as pl
 
 from reconciliation.breaks.facts import Surroundings, gather_facts
 from reconciliation.breaks.features import compute_features
-from reconciliation.breaks.grouping import EFFECT, find_period_differences, group_breaks
+from reconciliation.breaks.grouping import find_period_differences, group_breaks
 from reconciliation.breaks.kinds import choose_cause, name_kinds
 from reconciliation.matching.cascade import Matching
 from reconciliation.population import Month, Population
 from reconciliation.rates import Rates
 from reconciliation.schemas.breaks import Break
+from reconciliation.schemas.items import EFFECT
 
 ACTIONS = {
     "timing": "Carry forward; it clears by itself.",
@@ -76,7 +77,23 @@ def describe_breaks(scored: pl.DataFrame, explained: Explained, month: Month) ->
     ordered = scored.with_columns(effect=effect).sort(pl.col("amount_minor").abs(), "item_id", descending=[True, False])
     source_row = pl.concat_str(["source_file", "source_row"], separator=":").filter(pl.col("source_file") != "").unique().sort()
     described = ordered.group_by("break_id", maintain_order=True).agg(
-        *(pl.col(name).first() for name in ("book", "leg", "kind", "cause", "nature", "side", "currency", "probability_true_exception", "disposition", "reasons", "counterparty", "reference")),
+        *(
+            pl.col(name).first()
+            for name in (
+                "book",
+                "leg",
+                "kind",
+                "cause",
+                "nature",
+                "side",
+                "currency",
+                "probability_true_exception",
+                "disposition",
+                "reasons",
+                "counterparty",
+                "reference",
+            )
+        ),
         match_id=pl.when(pl.col("side") == "residual").then("item_id").otherwise(pl.lit("")).first(),
         item_ids=pl.col("item_id").sort(),
         balance_transaction_ids=pl.col("balance_transaction_id").filter(pl.col("balance_transaction_id") != "").unique().sort(),
@@ -109,5 +126,3 @@ def describe_breaks(scored: pl.DataFrame, explained: Explained, month: Month) ->
         suggested_action=pl.col("nature").replace_strict(list(ACTIONS), list(ACTIONS.values()), default=ACTIONS[""], return_dtype=pl.String),
     )
     return Break.validate(complete.select(Break.column_names()).sort("break_id"), cast=True)
-
-

@@ -50,7 +50,9 @@ def gather_facts(around: Surroundings) -> pl.DataFrame:
         days_overdue=(pl.lit(around.cut_off_on) - pl.coalesce("expected_on", "date")).dt.total_days(),
     )
     gross_open = still_open.filter((pl.col("component") == "gross") & (pl.col("side") == "stripe") & (pl.col("leg") == "books"))
-    facts = facts.with_columns(has_open_gross=pl.col("balance_transaction_id").is_in(gross_open["balance_transaction_id"].implode()) & (pl.col("balance_transaction_id") != ""))
+    facts = facts.with_columns(
+        has_open_gross=pl.col("balance_transaction_id").is_in(gross_open["balance_transaction_id"].implode()) & (pl.col("balance_transaction_id") != "")
+    )
     for part in (_repeated(around, still_open), _other_side(around, still_open), _differences(around, still_open)):
         facts = facts.join(part, on=["leg", "item_id"], how="left")
     flags = [name for name, dtype in facts.schema.items() if dtype == pl.Boolean]
@@ -77,7 +79,12 @@ def _strong(references: pl.DataFrame) -> pl.DataFrame:
 def _repeated(around: Surroundings, still_open: pl.DataFrame) -> pl.DataFrame:
     """Find, on the item's own side, an earlier line of the same amount with the same reference or the same text."""
     own = still_open.filter((pl.col("leg") == "books") & pl.col("side").is_in(["ledger", "stripe"]) & pl.col("component").is_in(["", "gross"]))
-    known = pl.concat([around.evidence, around.items.filter((pl.col("leg") == "books") & (pl.col("side") == "stripe") & (pl.col("component") == "gross")).select(around.evidence.columns)])
+    known = pl.concat(
+        [
+            around.evidence,
+            around.items.filter((pl.col("leg") == "books") & (pl.col("side") == "stripe") & (pl.col("component") == "gross")).select(around.evidence.columns),
+        ]
+    )
     references = pl.concat([around.references, around.evidence_references]).unique()
     columns = ["item_id", "side", "currency", "amount_minor", "date", "account", "counterparty", "description", "category", "document"]
     mine, others = own.select("leg", *columns), known.select(columns).unique("item_id")
@@ -97,11 +104,11 @@ def _repeated(around: Surroundings, still_open: pl.DataFrame) -> pl.DataFrame:
     same_account = (pl.col("account") == pl.col("account_other")) | (pl.col("side") == "stripe")
     found = [frame.filter(earlier & near & same_account).select("leg", "item_id", repeats=pl.col("item_id_other")) for frame in (by_reference, by_text)]
     repeated = pl.concat(found).group_by("leg", "item_id").agg(pl.col("repeats").min(), is_repeated=pl.lit(value=True))
-    same_amount = (
-        mine.filter(pl.col("counterparty") != "").group_by("leg", "side", "currency", "amount_minor", "counterparty").agg(n_equal=pl.len())
-    )
-    return mine.join(repeated, on=["leg", "item_id"], how="left").join(same_amount, on=["leg", "side", "currency", "amount_minor", "counterparty"], how="left").select(
-        "leg", "item_id", "repeats", "is_repeated", n_equal_same_side=pl.col("n_equal")
+    same_amount = mine.filter(pl.col("counterparty") != "").group_by("leg", "side", "currency", "amount_minor", "counterparty").agg(n_equal=pl.len())
+    return (
+        mine.join(repeated, on=["leg", "item_id"], how="left")
+        .join(same_amount, on=["leg", "side", "currency", "amount_minor", "counterparty"], how="left")
+        .select("leg", "item_id", "repeats", "is_repeated", n_equal_same_side=pl.col("n_equal"))
     )
 
 
@@ -118,7 +125,12 @@ def _other_side(around: Surroundings, still_open: pl.DataFrame) -> pl.DataFrame:
     pointed = pairs.group_by("leg", "item_id").agg(
         has_reference_other_side=pl.lit(value=True), is_reversed_sign=(pl.col("amount_minor") == -pl.col("amount_minor_other")).any()
     )
-    elsewhere = around.evidence.filter(pl.col("population") == "evidence").join(_strong(around.evidence_references), on="item_id").select("value", "amount_minor", "currency").unique()
+    elsewhere = (
+        around.evidence.filter(pl.col("population") == "evidence")
+        .join(_strong(around.evidence_references), on="item_id")
+        .select("value", "amount_minor", "currency")
+        .unique()
+    )
     on_other_account = named.filter(pl.col("is_stripe")).join(elsewhere, on=["value", "amount_minor", "currency"], how="semi").select("leg", "item_id").unique()
     return (
         facts.join(pointed, on=["leg", "item_id"], how="left")
@@ -130,7 +142,9 @@ def _other_side(around: Surroundings, still_open: pl.DataFrame) -> pl.DataFrame:
 def _differences(around: Surroundings, still_open: pl.DataFrame) -> pl.DataFrame:
     """Relate each residual to its match: members, largest amount, share, exchange rates, digits."""
     residuals = still_open.filter(pl.col("side") == "residual").select("leg", "item_id", difference="amount_minor", match_id="item_id")
-    inside = residuals.join(around.members, on=["leg", "match_id"], suffix="_member").join(around.items, left_on=["leg", "item_id_member"], right_on=["leg", "item_id"])
+    inside = residuals.join(around.members, on=["leg", "match_id"], suffix="_member").join(
+        around.items, left_on=["leg", "item_id_member"], right_on=["leg", "item_id"]
+    )
     facts = inside.group_by("leg", "item_id", "difference").agg(
         n_members=pl.len(),
         largest_minor=pl.col("amount_minor").abs().max(),
@@ -154,7 +168,8 @@ def _differences(around: Surroundings, still_open: pl.DataFrame) -> pl.DataFrame
         is_within_rates=pl.col("item_id").is_in([item for item, holds in within.items() if holds]),
         is_digit_swap=(pl.col("difference").abs() % 9 == 0) & (pl.col("difference") != 0),
         # Only the sum of several rounded amounts can be off by rounding: half a unit each, or a total typed in by hand.
-        is_rounding=pl.col("difference").abs() <= pl.max_horizontal(pl.when(pl.col("n_members") >= SUMMARY_MEMBERS_MIN).then(5).otherwise(0), (pl.col("n_members") * 0.5).floor()),
+        is_rounding=pl.col("difference").abs()
+        <= pl.max_horizontal(pl.when(pl.col("n_members") >= SUMMARY_MEMBERS_MIN).then(5).otherwise(0), (pl.col("n_members") * 0.5).floor()),
     )
 
 

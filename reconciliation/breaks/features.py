@@ -27,7 +27,9 @@ def compute_features(items: pl.DataFrame, *, period_first_day: pl.Expr) -> pl.Da
     median = pl.col("amount_minor").abs().median().over("leg", "currency")
     largest = items.sort(pl.col("amount_minor").abs(), "item_id", descending=[True, False]).unique("break_id", keep="first", maintain_order=True)
     sizes = items.group_by("break_id").agg(n_items=pl.len())
-    months = (period_first_day.dt.year() - pl.col("date").dt.year()) * 12 + period_first_day.dt.month().cast(pl.Int32) - pl.col("date").dt.month().cast(pl.Int32)
+    months = (
+        (period_first_day.dt.year() - pl.col("date").dt.year()) * 12 + period_first_day.dt.month().cast(pl.Int32) - pl.col("date").dt.month().cast(pl.Int32)
+    )
     computed = largest.join(sizes, on="break_id").with_columns(
         days_beyond_usual_lag=pl.col("age_days") - pl.col("usual_lag_days"),
         amount_to_median=pl.col("amount_minor").abs() / pl.max_horizontal(median, pl.lit(1)),

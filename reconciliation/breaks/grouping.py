@@ -9,8 +9,6 @@ import polars as pl
 
 from reconciliation.engine import content_ids
 
-EFFECT = pl.when(pl.col("side").is_in(["ledger", "bank"])).then(-pl.col("amount_minor")).otherwise(pl.col("amount_minor"))
-
 
 def group_breaks(open_items: pl.DataFrame) -> pl.DataFrame:
     """Add `break_id` to open items; it comes from the members and the leg."""
@@ -24,7 +22,12 @@ def group_breaks(open_items: pl.DataFrame) -> pl.DataFrame:
     )  # fmt: skip
     keyed = open_items.with_columns(break_key=key)
     on = ["leg", "kind", "currency", "break_key"]
-    groups = keyed.group_by(on).agg(members=pl.col("item_id").sort()).sort(on).with_columns(content=pl.concat_str(["leg", "kind", pl.col("members").list.join(";")], separator="|"))
+    groups = (
+        keyed.group_by(on)
+        .agg(members=pl.col("item_id").sort())
+        .sort(on)
+        .with_columns(content=pl.concat_str(["leg", "kind", pl.col("members").list.join(";")], separator="|"))
+    )
     named = groups.with_columns(break_id=content_ids(groups, prefix="br_")).select(*on, "break_id")
     return keyed.join(named, on=on, how="left").drop("break_key")
 

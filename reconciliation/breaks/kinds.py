@@ -85,7 +85,11 @@ def _name_causes(facts: pl.DataFrame) -> pl.DataFrame:
         **{
             field: pl.when(pl.col("line").is_in(list(table)))
             .then(pl.col("line").replace_strict(list(table), [getattr(causes, field) for causes in table.values()], default="", return_dtype=pl.String))
-            .otherwise(pl.col("component").replace_strict(list(PART_CAUSES), [getattr(causes, field) for causes in PART_CAUSES.values()], default="", return_dtype=pl.String))
+            .otherwise(
+                pl.col("component").replace_strict(
+                    list(PART_CAUSES), [getattr(causes, field) for causes in PART_CAUSES.values()], default="", return_dtype=pl.String
+                )
+            )
             for field in ("expected", "expected_nature", "exception", "exception_nature")
         }
     )
@@ -105,12 +109,22 @@ def _name_causes(facts: pl.DataFrame) -> pl.DataFrame:
         ((pl.col("kind") == "payout_not_in_bank") & ~overdue, ("payout_in_transit", "timing", "", "")),
         (pl.col("kind") == "payout_not_in_bank", ("", "", "missing_settlement", "claim")),
         (pl.col("kind") == "bank_not_in_stripe", ("", "", "unknown_entry", "claim")),
-        ((pl.col("kind") == "missing_in_stripe") & pl.col("description").str.contains(r"(?i)\brefund"), ("refund_pending", "timing", "unknown_entry", "correction")),
+        (
+            (pl.col("kind") == "missing_in_stripe") & pl.col("description").str.contains(r"(?i)\brefund"),
+            ("refund_pending", "timing", "unknown_entry", "correction"),
+        ),
         (pl.col("kind") == "missing_in_stripe", ("timing", "timing", "unknown_entry", "correction")),
         ((pl.col("line") == "payout.gross") & ~overdue, ("payout_in_transit", "timing", "", "")),
         (follows_gross, ("timing", "timing", "missing_posting", "entry")),
     ]
-    result = {name: pl.col(column) for name, column in zip(("expected_cause", "expected_nature", "exception_cause", "exception_nature"), ("expected", "expected_nature", "exception", "exception_nature"), strict=True)}
+    result = {
+        name: pl.col(column)
+        for name, column in zip(
+            ("expected_cause", "expected_nature", "exception_cause", "exception_nature"),
+            ("expected", "expected_nature", "exception", "exception_nature"),
+            strict=True,
+        )
+    }
     for condition, values in reversed(rules):
         result = {name: pl.when(condition).then(pl.lit(value)).otherwise(result[name]) for (name, value) in zip(result, values, strict=True)}
     return named.with_columns(**result).drop("expected", "exception")

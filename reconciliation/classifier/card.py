@@ -57,11 +57,12 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def _describe_model(manifest: dict[str, Any]) -> str:
-    pairs = [term for term in manifest["terms"] if " & " in term]
+    pairs = ", ".join(f"`{term}`" for term in manifest["terms"] if " & " in term)
+    names = ", ".join(f"`{feature['name']}`" for feature in manifest["features"])
     return (
-        f"An additive model (explainable boosting machine) of {len(manifest['features'])} features and {len(pairs)} pairs of features, stored as plain tables: the score of a break is the sum of one number per "
+        f"An additive model (explainable boosting machine) of {len(manifest['features'])} features and at most ten pairs of features, stored as plain tables: the score of a break is the sum of one number per "
         f"table, so the reasons shown are the whole calculation. Seed {manifest['seed']}.\n\n"
-        f"Features: {', '.join(f'`{feature["name"]}`' for feature in manifest['features'])}.\n\nPairs: {', '.join(f'`{pair}`' for pair in pairs) or 'none'}."
+        f"Features: {names}.\n\nPairs: {pairs or 'none'}."
     )
 
 

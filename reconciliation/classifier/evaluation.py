@@ -166,15 +166,14 @@ def match_quality(members: pl.DataFrame, truth_matches: pl.DataFrame, *, items: 
     Args:
         members: `match_id, leg, side, item` with items named as the truth names them; a match's edges are its Stripe items times its
             items of other sides.
-        truth_matches: `leg, stripe_item, other_item` and, where known, `decidable`. Only what both frames cover should be given.
+        truth_matches: `leg, stripe_item, other_item, decidable`. Only what both frames cover should be given.
         items: how many items were to be matched; the base of the false-match rate.
     """
     stripe = members.filter(pl.col("side") == "stripe").select("match_id", "leg", stripe_item="item")
     other = members.filter(pl.col("side").is_in(["ledger", "bank"])).select("match_id", "leg", other_item="item")
     key = ["leg", "stripe_item", "other_item"]
     found = stripe.join(other, on=["match_id", "leg"]).select(pl.col(key).cast(pl.String)).unique()
-    flag = pl.col("decidable").cast(pl.Boolean) if "decidable" in truth_matches.columns else pl.lit(value=True)
-    true = truth_matches.with_columns(flag.alias("decidable")).select(pl.col(key).cast(pl.String), "decidable").group_by(key).agg(pl.col("decidable").any())
+    true = truth_matches.select(pl.col(key).cast(pl.String), "decidable").group_by(key).agg(pl.col("decidable").any())
     right = found.join(true, on=key, how="semi").height
     decidable = true.filter(pl.col("decidable"))
     decided = decidable.join(found, on=key, how="semi").height

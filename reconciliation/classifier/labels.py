@@ -6,10 +6,13 @@ feature. A break is a true exception when any of its items is one in the truth o
 members of its match. An item the truth does not name is plainly matched there: if we left it open, it is no exception.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import polars as pl
 
+EDGE_COLUMNS = ["leg", "stripe_item", "other_item", "decidable"]
 TRUTH_COLUMNS = ["leg", "item", "cause", "nature", "is_true_exception", "story"]
 
 @dataclass(frozen=True)
@@ -24,6 +27,26 @@ class Labels:
 
     frame: pl.DataFrame
     unjoined: pl.DataFrame
+
+
+def read_truth(folder: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Read the truth of a simulated company.
+
+    Args:
+        folder: the company's; with `truth/items.csv` and `truth/matches.csv` below it.
+
+    Returns:
+        Items and matches, all text but the flags `is_true_exception` and `decidable` (true where the file does not say).
+
+    Raises:
+        ValueError: a column is missing, or a flag is neither `true` nor `false`.
+    """
+    items, matches = (_read(folder / "truth" / name) for name in ("items.csv", "matches.csv"))
+    if "decidable" not in matches.columns:
+        matches = matches.with_columns(pl.lit("true").alias("decidable"))
+    for frame, needed, name in ((items, TRUTH_COLUMNS, "items.csv"), (matches, EDGE_COLUMNS, "matches.csv")):
+        _require(frame, needed, place=f"{folder}/truth/{name}")
+    return items.with_columns(_flag(items, "is_true_exception")), matches.with_columns(_flag(matches, "decidable"))
 
 
 def name_items(items: pl.DataFrame) -> pl.DataFrame:
@@ -58,10 +81,8 @@ def label_breaks(breaks: pl.DataFrame, *, items: pl.DataFrame, members: pl.DataF
     Raises:
         ValueError: the truth lacks a column.
     """
-    absent = [name for name in TRUTH_COLUMNS if name not in truth.columns]
-    if absent:
-        raise ValueError(f"the truth lacks {', '.join(absent)}; it has {', '.join(truth.columns)}")
-    named = truth.select(TRUTH_COLUMNS).with_columns(pl.col("is_true_exception").cast(pl.Boolean)).with_row_index("truth_row")
+    _require(truth, TRUTH_COLUMNS, place="truth")
+    named = truth.select(TRUTH_COLUMNS).with_row_index("truth_row")
     stands_for = _items_of_breaks(breaks, members)
     met = stands_for.join(name_items(items), on=["leg", "item_id"], how="left").with_columns(pl.coalesce("name", "item_id").alias("name"))
     met = met.join(named, left_on=["leg", "name"], right_on=["leg", "item"], how="inner")
@@ -99,3 +120,21 @@ def _items_of_breaks(breaks: pl.DataFrame, members: pl.DataFrame) -> pl.DataFram
     # A residual's id is its match's, and a break across months is named by its match: both stand for the match's members.
     by_match = pl.concat([base.select("break_id", "leg", "match_id"), direct.select("break_id", "leg", match_id="item_id")]).filter(pl.col("match_id") != "").unique()
     return pl.concat([direct, by_match.join(in_match, on=["leg", "match_id"]).select("break_id", "leg", "item_id")]).unique()
+
+
+def _read(path: Path) -> pl.DataFrame:
+    return pl.read_csv(path, infer_schema=False, missing_utf8_is_empty_string=True)
+
+
+def _require(frame: pl.DataFrame, columns: Sequence[str], *, place: str) -> None:
+    absent = [name for name in columns if name not in frame.columns]
+    if absent:
+        raise ValueError(f"{place} lacks {', '.join(absent)}; it has {', '.join(frame.columns)}")
+
+
+def _flag(frame: pl.DataFrame, name: str) -> pl.Series:
+    text = frame[name].str.to_lowercase()
+    strange = text.filter(~text.is_in(["true", "false"])).unique().sort().to_list()
+    if strange:
+        raise ValueError(f"{name} holds {', '.join(map(repr, strange))}; it must be true or false")
+    return (text == "true").alias(name)

@@ -21,7 +21,7 @@ import polars as pl
 from reconciliation.classifier.calibration import Calibration
 from reconciliation.classifier.card import render_card
 from reconciliation.classifier.evaluation import average_precision, measure_frame, measure_segments
-from reconciliation.classifier.labels import label_breaks
+from reconciliation.classifier.labels import label_breaks, read_truth
 from reconciliation.classifier.policy import Certificate, certify_threshold
 from reconciliation.classifier.scoring import KEY_COLUMNS, score_frame
 from reconciliation.classifier.versions import MODELS, ModelVersion, load_version, version_numbers, write_version
@@ -99,7 +99,7 @@ def collect_examples(worlds: Sequence[World], *, simulate: Callable[[World, Path
     for world in worlds:
         with tempfile.TemporaryDirectory() as scratch:
             folder = simulate(world, Path(scratch))
-            truth = pl.read_csv(folder / "truth" / "items.csv", infer_schema=False)
+            truth, _ = read_truth(folder)
             frames += [label_month(run, truth=truth, world=world) for run in reconcile_company(folder)]
         logger.info("%s: %d examples so far", world.name, sum(frame.height for frame in frames))
     return pl.concat([frame for frame in frames if frame.height], how="vertical")
@@ -307,8 +307,8 @@ def _calibrate(divided: pl.DataFrame, tables: AdditiveTables) -> tuple[Calibrati
     scores = score_frame(tables, raw, block.select("break_id", *(f.name for f in tables.features if f.name != "break_id"))).score.to_numpy()
     method, knots, probabilities = fit_calibration(scores, labels)
     calibration = Calibration(method, tuple(knots), tuple(probabilities))
-    months = block["period"]
-    window = f"simulated companies that the model did not learn from: {block['world'].n_unique()} companies of {block['family'].n_unique()} families, months {months.min()} to {months.max()}"
+    months = sorted(block["period"].unique().to_list())
+    window = f"simulated companies that the model did not learn from: {block['world'].n_unique()} companies of {block['family'].n_unique()} families, months {months[0]} to {months[-1]}"
     chosen = tuple(certify_threshold(calibration.apply(scores), labels, source="simulated", target_recall=target, window=window) for target in TARGET_RECALLS)
     return calibration, chosen
 
@@ -318,7 +318,7 @@ def _acting(certificates: Sequence[Certificate]) -> Certificate | None:
 
 
 def _recall(exceptions: pl.DataFrame, threshold: float | None) -> float | None:
-    return None if threshold is None or exceptions.is_empty() else round(float((exceptions["probability"] >= threshold).mean() or 0.0), 6)
+    return None if threshold is None or exceptions.is_empty() else round(float((exceptions["probability"].to_numpy() >= threshold).mean()), 6)
 
 
 def _shuffled(learn: pl.DataFrame, test: pl.DataFrame, *, features: Sequence[Feature], options: FitOptions) -> float:

@@ -20,7 +20,8 @@ def close_balances(sources: Sources, month: Month, carried: CarriedIn, populatio
     """
     books = population.items.filter((pl.col("leg") == "books") & (pl.col("population") != "carried"))
     moved = books.group_by("currency").agg(
-        stripe_new_minor=pl.col("amount_minor").filter(pl.col("side") == "stripe").sum(), ledger_new_minor=pl.col("amount_minor").filter(pl.col("side") == "ledger").sum()
+        stripe_new_minor=pl.col("amount_minor").filter(pl.col("side") == "stripe").sum(),
+        ledger_new_minor=pl.col("amount_minor").filter(pl.col("side") == "ledger").sum(),
     )
     currencies = pl.concat([
         pl.DataFrame({"currency": [account.currency for account in month.book.ledger_accounts]}, schema={"currency": pl.String}),
@@ -29,7 +30,11 @@ def close_balances(sources: Sources, month: Month, carried: CarriedIn, populatio
         population.items.select("currency"),
     ]).unique()  # fmt: skip
     opening = carried.balances.rename({"stripe_minor": "stripe_opening_minor", "ledger_minor": "ledger_opening_minor"})
-    joined = currencies.join(opening, on="currency", how="left").join(moved, on="currency", how="left").join(balances_by_currency(sources, month, month.cut_off), on="currency", how="left")
+    joined = (
+        currencies.join(opening, on="currency", how="left")
+        .join(moved, on="currency", how="left")
+        .join(balances_by_currency(sources, month, month.cut_off), on="currency", how="left")
+    )
     counts = [name for name in joined.columns if name != "currency"]
     filled = joined.with_columns(pl.col(counts).fill_null(0)).rename({"stripe_minor": "stripe_closing_minor"})
     tied = filled.join(_ledger_by_currency(sources, month), on="currency", how="left")

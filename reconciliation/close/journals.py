@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import polars as pl
 
 from reconciliation.breaks.explain import Explained
-from reconciliation.breaks.grouping import EFFECT
 from reconciliation.money import parse_minor
 from reconciliation.population import CarriedIn, Month
 from reconciliation.schemas.breaks import OpenItem
+from reconciliation.schemas.items import EFFECT
 
 POSTED_NATURES = ["correction", "entry", "reclass"]
 COUNTER_ROLES = {
@@ -67,7 +67,9 @@ def propose_journals(scored: pl.DataFrame, explained: Explained, carried: Carrie
     entries = _number(posting, month)
     numbered = entries.explode("items", empty_as_null=False).select("journal_id", item_id="items")
     open_items = (
-        scored.join(numbered.with_columns(leg=pl.lit("books")), on=["leg", "item_id"], how="left").with_columns(pl.col("journal_id").fill_null("")).select(OpenItem.column_names())
+        scored.join(numbered.with_columns(leg=pl.lit("books")), on=["leg", "item_id"], how="left")
+        .with_columns(pl.col("journal_id").fill_null(""))
+        .select(OpenItem.column_names())
     )
     return Journals(_lines(entries, month), OpenItem.validate(open_items.sort("leg", "item_id"), cast=True))
 
@@ -120,14 +122,20 @@ def _lines(entries: pl.DataFrame, month: Month) -> pl.DataFrame:
     reverses_on = month.calendar.first_day(month.calendar.following(month.period))
     described = entries.with_columns(
         role=role,
-        own_account=pl.coalesce("account", pl.col("currency").replace_strict(list(clearing), list(clearing.values()), default="clearing", return_dtype=pl.String)),
-        memo=pl.concat_str([pl.col("journal_id"), pl.col("cause").str.replace_all("_", " "), pl.col("references").list.join(" ")], separator=" ").str.strip_chars_end(),
+        own_account=pl.coalesce(
+            "account", pl.col("currency").replace_strict(list(clearing), list(clearing.values()), default="clearing", return_dtype=pl.String)
+        ),
+        memo=pl.concat_str(
+            [pl.col("journal_id"), pl.col("cause").str.replace_all("_", " "), pl.col("references").list.join(" ")], separator=" "
+        ).str.strip_chars_end(),
     )
     sides = [
         described.with_columns(line=pl.lit(1), account=pl.col("own_account"), account_role=pl.lit("clearing"), signed=pl.col("effect")),
         described.with_columns(
             line=pl.lit(2),
-            account=pl.col("role").replace_strict(list(accounts), list(accounts.values()), default=pl.col("role"), return_dtype=pl.String) if accounts else pl.col("role"),
+            account=pl.col("role").replace_strict(list(accounts), list(accounts.values()), default=pl.col("role"), return_dtype=pl.String)
+            if accounts
+            else pl.col("role"),
             account_role=pl.col("role"),
             signed=-pl.col("effect"),
         ),

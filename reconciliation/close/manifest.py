@@ -64,8 +64,22 @@ def _last_day(frame: pl.DataFrame, column: str) -> str | None:
 
 
 def _files(sources: Sources) -> list[dict[str, Any]]:
-    columns = {"path": "source_file", "kind": "kind", "profile": "profile", "sha256": "sha256", "rows": "rows_in", "rows_used": "rows_used", "rows_set_aside": "rows_set_aside", "rows_retired": "rows_retired"}
-    return sources.files.select(pl.col(column).alias(name) for name, column in columns.items()).with_columns(pl.col("kind").cast(pl.String)).sort("path").to_dicts()
+    columns = {
+        "path": "source_file",
+        "kind": "kind",
+        "profile": "profile",
+        "sha256": "sha256",
+        "rows": "rows_in",
+        "rows_used": "rows_used",
+        "rows_set_aside": "rows_set_aside",
+        "rows_retired": "rows_retired",
+    }
+    return (
+        sources.files.select(pl.col(column).alias(name) for name, column in columns.items())
+        .with_columns(pl.col("kind").cast(pl.String))
+        .sort("path")
+        .to_dicts()
+    )
 
 
 def _stripe(sources: Sources, month: Month) -> list[dict[str, Any]]:

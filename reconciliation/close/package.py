@@ -14,13 +14,12 @@ from typing import Any
 import orjson
 import polars as pl
 
-from reconciliation.breaks.grouping import EFFECT
 from reconciliation.close.csv_file import csv_bytes
 from reconciliation.close.roll_forward import roll_forward
 from reconciliation.errors import DefectError
 from reconciliation.lake import write_atomically
 from reconciliation.money import format_minor
-from reconciliation.schemas.items import MatchMember
+from reconciliation.schemas.items import EFFECT, MatchMember
 
 ACCEPTED = ["auto_cleared", "cleared_by_reviewer", "written_off", "settled"]
 STATEMENT = ["book", "currency", "section", "line", "nature", "cause", "items", "stripe", "ledger", "bank", "difference", "accepted", "awaiting"]
@@ -136,11 +135,16 @@ def check_statement(state: BookState) -> None:
         for column in ("stripe", "ledger", "difference"):
             lines, closing = books.filter(pl.col("line") != "closing")[column].sum(), books.filter(pl.col("line") == "closing")[column].item()
             if lines != closing:
-                faults.append(f"books {currency} {column}: lines add to {format_minor(lines, str(currency))}, closing is {format_minor(closing, str(currency))}")
+                faults.append(
+                    f"books {currency} {column}: lines add to {format_minor(lines, str(currency))}, closing is {format_minor(closing, str(currency))}"
+                )
         total, closing = bridge.filter(pl.col("line") == "total")["difference"].item(), books.filter(pl.col("line") == "closing")["difference"].item()
         if total != closing:
             faults.append(f"bridge {currency}: causes add to {format_minor(total, str(currency))}, the difference is {format_minor(closing, str(currency))}")
-        moved, left = cash.filter(pl.col("line") != "in_transit_closing")["difference"].sum(), cash.filter(pl.col("line") == "in_transit_closing")["difference"].item()
+        moved, left = (
+            cash.filter(pl.col("line") != "in_transit_closing")["difference"].sum(),
+            cash.filter(pl.col("line") == "in_transit_closing")["difference"].item(),
+        )
         if moved != left:
             faults.append(f"cash {currency}: lines add to {format_minor(moved, str(currency))}, in transit is {format_minor(left, str(currency))}")
     if faults:
@@ -221,7 +225,10 @@ def _open_items(state: BookState) -> pl.DataFrame:
 def _breaks(state: BookState) -> pl.DataFrame:
     blank = ["prepared_by", "prepared_at", "approved_by", "approved_at", "decision_reason"]
     return state.breaks.with_columns(
-        *(pl.lit("").alias(name) for name in blank), amount=pl.col("amount_minor"), counter_amount=pl.col("counter_amount_minor"), money_at_risk=pl.col("money_at_risk_minor")
+        *(pl.lit("").alias(name) for name in blank),
+        amount=pl.col("amount_minor"),
+        counter_amount=pl.col("counter_amount_minor"),
+        money_at_risk=pl.col("money_at_risk_minor"),
     ).sort("currency", "money_at_risk_minor", "age_days", "break_id", descending=[False, True, True, False])
 
 
@@ -230,7 +237,9 @@ def _break_money() -> dict[str, str]:
 
 
 def _set_aside(state: BookState) -> pl.DataFrame:
-    return state.set_aside.with_columns(amount=pl.col("amount_minor"), side=pl.col("side").cast(pl.String)).sort("side", "date", "currency", "amount_minor", "description", "rule", "source_file", "source_row")
+    return state.set_aside.with_columns(amount=pl.col("amount_minor"), side=pl.col("side").cast(pl.String)).sort(
+        "side", "date", "currency", "amount_minor", "description", "rule", "source_file", "source_row"
+    )
 
 
 def _control_totals(states: list[BookState]) -> list[dict[str, Any]]:

@@ -26,7 +26,11 @@ def list_payouts(sources: Sources, month: Month, items: pl.DataFrame, members: p
         .join(_lines(sources, month), on=["stripe_account", "payout_id"], how="left")
         .join(_bank(items, members), on="item_id", how="left")
         .join(_ledger(items, members), on=["stripe_account", "balance_transaction_id"], how="left")
-        .join(items.filter(pl.col("leg") == "cash").join(members, on=["leg", "item_id"], how="anti").select("item_id", is_open=pl.lit(value=True)), on="item_id", how="left")
+        .join(
+            items.filter(pl.col("leg") == "cash").join(members, on=["leg", "item_id"], how="anti").select("item_id", is_open=pl.lit(value=True)),
+            on="item_id",
+            how="left",
+        )
     )
     returned = pl.col("returned_at").is_not_null() & (pl.col("returned_at") < month.cut_off)
     itemised = pl.col("lines").is_not_null()
@@ -58,7 +62,11 @@ def list_payouts(sources: Sources, month: Month, items: pl.DataFrame, members: p
         automatic=pl.col("is_automatic"),
         itemised=pl.when(itemised).then(pl.lit("stripe")).otherwise(pl.lit("none")),
         solutions=pl.lit(None, dtype=pl.Int64),
-        status_at_cutoff=pl.when(returned).then(pl.lit("failed")).when(pl.col("arrival_on") <= month.cut_off_on).then(pl.lit("paid")).otherwise(pl.lit("in_transit")),
+        status_at_cutoff=pl.when(returned)
+        .then(pl.lit("failed"))
+        .when(pl.col("arrival_on") <= month.cut_off_on)
+        .then(pl.lit("paid"))
+        .otherwise(pl.lit("in_transit")),
         status_latest=pl.col("status"),
         returned_on=pl.when(returned).then(pl.col("returned_at").dt.convert_time_zone(month.calendar.zone).dt.date()),
         amount=pl.col("amount_minor"),
@@ -90,8 +98,16 @@ def _lines(sources: Sources, month: Month) -> pl.DataFrame:
 
 def _bank(items: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:
     inside = members.filter(pl.col("leg") == "cash").join(items, on=["leg", "item_id"])
-    bank = inside.filter(pl.col("side") == "bank").sort("date", "item_id").group_by("match_id", maintain_order=True).agg(
-        bank_file=pl.col("source_file").first(), bank_row=pl.col("source_row").first(), bank_date=pl.col("date").first(), bank_amount=pl.col("amount_minor").sum()
+    bank = (
+        inside.filter(pl.col("side") == "bank")
+        .sort("date", "item_id")
+        .group_by("match_id", maintain_order=True)
+        .agg(
+            bank_file=pl.col("source_file").first(),
+            bank_row=pl.col("source_row").first(),
+            bank_date=pl.col("date").first(),
+            bank_amount=pl.col("amount_minor").sum(),
+        )
     )
     return inside.filter(pl.col("side") == "stripe").select("match_id", "item_id").join(bank, on="match_id").drop("match_id")
 
@@ -99,7 +115,14 @@ def _bank(items: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:
 def _ledger(items: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:
     inside = members.filter(pl.col("leg") == "books").join(items, on=["leg", "item_id"])
     payouts = inside.filter((pl.col("side") == "stripe") & (pl.col("component") == "gross") & (pl.col("category") == "payout"))
-    ledger = inside.filter(pl.col("side") == "ledger").sort("date", "item_id").group_by("match_id", maintain_order=True).agg(
-        ledger_row=pl.concat_str(["source_file", "source_row"], separator=":").first(), ledger_date=pl.col("date").first(), ledger_amount=pl.col("amount_minor").sum()
+    ledger = (
+        inside.filter(pl.col("side") == "ledger")
+        .sort("date", "item_id")
+        .group_by("match_id", maintain_order=True)
+        .agg(
+            ledger_row=pl.concat_str(["source_file", "source_row"], separator=":").first(),
+            ledger_date=pl.col("date").first(),
+            ledger_amount=pl.col("amount_minor").sum(),
+        )
     )
     return payouts.select("match_id", "stripe_account", "balance_transaction_id").join(ledger, on="match_id").drop("match_id")

@@ -5,7 +5,7 @@ An item whose cause changed counts as settled under the old cause and new under 
 
 import polars as pl
 
-from reconciliation.breaks.grouping import EFFECT
+from reconciliation.schemas.items import EFFECT
 
 
 def roll_forward(carried_items: pl.DataFrame, carried_open: pl.DataFrame, items: pl.DataFrame, open_items: pl.DataFrame) -> pl.DataFrame:
@@ -32,5 +32,7 @@ def roll_forward(carried_items: pl.DataFrame, carried_open: pl.DataFrame, items:
     group = ["book", "leg", "currency", "cause"]
     rolled = pl.concat([frame.select(*group) for frame in parts.values()]).unique()
     for name, frame in parts.items():
-        rolled = rolled.join(frame.group_by(group).agg(pl.col("effect").sum().alias(name), pl.len().cast(pl.Int64).alias(f"{name}_count")), on=group, how="left")
+        rolled = rolled.join(
+            frame.group_by(group).agg(pl.col("effect").sum().alias(name), pl.len().cast(pl.Int64).alias(f"{name}_count")), on=group, how="left"
+        )
     return rolled.with_columns(pl.col(name, f"{name}_count").fill_null(0) for name in parts).sort(group)

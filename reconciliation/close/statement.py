@@ -7,8 +7,8 @@ component are `ledger_only`. Every column foots by construction of the items, an
 
 import polars as pl
 
-from reconciliation.breaks.grouping import EFFECT
 from reconciliation.population import Month
+from reconciliation.schemas.items import EFFECT
 
 NATURES = ["timing", "entry", "reclass", "correction", "claim", "restatement", "none"]
 COMPONENT_ORDER = ["gross", "fee", "fee_tax", "withheld_tax", "application_fee"]
@@ -43,7 +43,11 @@ def state_month(items: pl.DataFrame, members: pl.DataFrame, scored: pl.DataFrame
             *_bridge(still_open.filter(pl.col("leg") == "books"), balance),
             *_cash(own.filter(pl.col("leg") == "cash"), still_open.filter(pl.col("leg") == "cash")),
         ]
-        parts.append(pl.DataFrame(rows, schema={name: dtype for name, dtype in SCHEMA.items() if name not in ("book", "currency")}).with_columns(currency=pl.lit(currency)))
+        parts.append(
+            pl.DataFrame(rows, schema={name: dtype for name, dtype in SCHEMA.items() if name not in ("book", "currency")}).with_columns(
+                currency=pl.lit(currency)
+            )
+        )
     empty = pl.DataFrame(schema=SCHEMA)
     return pl.concat([empty, *(part.with_columns(book=pl.lit(month.book.name)).select(SCHEMA.names()) for part in parts)])
 
@@ -61,9 +65,13 @@ def place_ledger_amounts(items: pl.DataFrame, members: pl.DataFrame) -> pl.DataF
     posted = inside.filter(new).group_by("match_id", "currency").agg(posted=pl.col("amount_minor").sum())
     placed_on = inside.filter(pl.col("side").is_in(["stripe", "residual"]) & (pl.col("line") != "")).join(posted.select("match_id"), on="match_id", how="semi")
     components = placed_on.filter((pl.col("side") == "stripe") & ~pl.col("match_id").is_in(has_late.implode()))
-    largest = placed_on.sort(pl.col("amount_minor").abs(), "item_id", descending=[True, False]).group_by("match_id", maintain_order=True).agg(pl.col("line").first())
+    largest = (
+        placed_on.sort(pl.col("amount_minor").abs(), "item_id", descending=[True, False]).group_by("match_id", maintain_order=True).agg(pl.col("line").first())
+    )
     on_components = components.group_by("match_id").agg(placed=pl.col("amount_minor").sum())
-    rest = posted.join(largest, on="match_id").join(on_components, on="match_id", how="left").with_columns(ledger=pl.col("posted") - pl.col("placed").fill_null(0))
+    rest = (
+        posted.join(largest, on="match_id").join(on_components, on="match_id", how="left").with_columns(ledger=pl.col("posted") - pl.col("placed").fill_null(0))
+    )
     matched = pl.concat([components.select("currency", "line", ledger="amount_minor"), rest.select("currency", "line", "ledger")])
     elsewhere = books.filter(new).join(largest, on="match_id", how="anti")
     only = elsewhere.group_by("currency").agg(line=pl.lit("ledger_only"), ledger=pl.col("amount_minor").sum(), n=pl.len().cast(pl.Int64))
@@ -72,7 +80,17 @@ def place_ledger_amounts(items: pl.DataFrame, members: pl.DataFrame) -> pl.DataF
 
 
 def _row(section: str, line: str, **values: object) -> dict[str, object]:
-    empty: dict[str, object] = {"nature": "", "cause": "", "items": None, "stripe": None, "ledger": None, "bank": None, "difference": None, "accepted": None, "awaiting": None}
+    empty: dict[str, object] = {
+        "nature": "",
+        "cause": "",
+        "items": None,
+        "stripe": None,
+        "ledger": None,
+        "bank": None,
+        "difference": None,
+        "accepted": None,
+        "awaiting": None,
+    }
     return {"section": section, "line": line, **empty, **values}
 
 
@@ -84,7 +102,9 @@ def _books(items: pl.DataFrame, lines: pl.DataFrame, balance: dict[str, int]) ->
     books = items.filter(pl.col("leg") == "books")
     late = books.filter(pl.col("population") == "late")
     late_sums = {side: int(late.filter(pl.col("side") == side)["amount_minor"].sum()) for side in ("stripe", "ledger")}
-    activity = books.filter((pl.col("side") == "stripe") & (pl.col("population") == "new")).group_by("line").agg(stripe=pl.col("amount_minor").sum(), n=pl.len())
+    activity = (
+        books.filter((pl.col("side") == "stripe") & (pl.col("population") == "new")).group_by("line").agg(stripe=pl.col("amount_minor").sum(), n=pl.len())
+    )
     both = activity.join(lines.filter(pl.col("line") != "ledger_only").select("line", "ledger"), on="line", how="full", coalesce=True).fill_null(0)
     named = {row["line"]: row for row in both.filter((pl.col("n") > 0) | (pl.col("ledger") != 0)).to_dicts()}
     only = lines.filter(pl.col("line") == "ledger_only")
@@ -115,7 +135,8 @@ def _bridge(still_open: pl.DataFrame, balance: dict[str, int]) -> list[dict[str,
     undetermined = known.pop(("", "undetermined"), {"n": 0, "difference": 0, "accepted": 0})
     order = {nature: place for place, nature in enumerate([*NATURES, ""])}
     rows = [
-        _bridge_row(".".join(part for part in key if part), key, known[key]) for key in sorted(known, key=lambda key: (order.get(key[0], len(order) - 1.5), key[0], key[1]))
+        _bridge_row(".".join(part for part in key if part), key, known[key])
+        for key in sorted(known, key=lambda key: (order.get(key[0], len(order) - 1.5), key[0], key[1]))
     ]
     unexplained = balance["unexplained_minor"]
     total = {
@@ -133,7 +154,14 @@ def _bridge(still_open: pl.DataFrame, balance: dict[str, int]) -> list[dict[str,
 
 def _bridge_row(line: str, key: tuple[str, str], values: dict[str, int]) -> dict[str, object]:
     return _row(
-        "bridge", line, nature=key[0], cause=key[1], items=values["n"], difference=values["difference"], accepted=values["accepted"], awaiting=values["difference"] - values["accepted"]
+        "bridge",
+        line,
+        nature=key[0],
+        cause=key[1],
+        items=values["n"],
+        difference=values["difference"],
+        accepted=values["accepted"],
+        awaiting=values["difference"] - values["accepted"],
     )
 
 

@@ -50,7 +50,7 @@ def fit_shallow_tree(learn: pl.DataFrame, labels: pl.Series, test: pl.DataFrame,
 
 def feature_areas(frame: pl.DataFrame, labels: pl.Series, *, features: Sequence[Feature]) -> dict[str, float]:
     """Return the area under the ROC curve that each feature reaches alone, in the better direction; categories by their exception rate."""
-    from sklearn.metrics import roc_auc_score
+    from sklearn.metrics import roc_auc_score  # type: ignore[import-untyped]
 
     truth = labels.to_numpy().astype(np.int64)
     areas = {}

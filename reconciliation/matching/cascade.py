@@ -19,10 +19,10 @@ from reconciliation.matching.strategies.exact_reference import match_exact_refer
 from reconciliation.matching.strategies.fuzzy import match_fuzzily
 from reconciliation.matching.strategies.payout_lines import match_payout_lines, match_payout_references
 from reconciliation.matching.strategies.reference_difference import match_reference_differences
-from reconciliation.matching.strategies.returned_journals import EFFECT, match_returned_journals
+from reconciliation.matching.strategies.returned_journals import match_returned_journals
 from reconciliation.matching.strategies.reversals import match_cancelling_lines, match_named_reversals, match_stripe_reversals
 from reconciliation.matching.strategies.summaries import match_fee_journals, match_summaries
-from reconciliation.schemas.items import ItemReference, MatchMember
+from reconciliation.schemas.items import EFFECT, ItemReference, MatchMember
 
 logger = logging.getLogger(__name__)
 
@@ -43,9 +43,7 @@ BOOKS: tuple[tuple[str, Strategy], ...] = (
     ("cancelling_lines", match_cancelling_lines),
     ("stripe_reversal", match_stripe_reversals),
 )
-RESIDUALS: tuple[tuple[str, Strategy], ...] = (
-    ("exact_reference", partial(match_exact_references, kinds=("stripe_id", "invoice", "document"), score=0.97)),
-)
+RESIDUALS: tuple[tuple[str, Strategy], ...] = (("exact_reference", partial(match_exact_references, kinds=("stripe_id", "invoice", "document"), score=0.97)),)
 CASH: tuple[tuple[str, Strategy], ...] = (
     ("payout_reference", match_payout_references),
     ("payout_to_bank", partial(match_payout_lines, other_side="bank")),
@@ -63,7 +61,9 @@ class Matching:
     residual_references: pl.DataFrame
 
 
-def match_items(items: pl.DataFrame, references: pl.DataFrame, *, cut_off_on: date, journals: pl.DataFrame, settings: MatchingSettings | None = None) -> Matching:
+def match_items(
+    items: pl.DataFrame, references: pl.DataFrame, *, cut_off_on: date, journals: pl.DataFrame, settings: MatchingSettings | None = None
+) -> Matching:
     """Match the items of both legs.
 
     Args:
@@ -77,7 +77,8 @@ def match_items(items: pl.DataFrame, references: pl.DataFrame, *, cut_off_on: da
     texts = references.group_by("leg", "item_id").agg(reference_text_line=pl.col("value").filter(pl.col("kind") == "invoice").sort().str.join(" "))
     known = items.join(texts, on=["leg", "item_id"], how="left").with_columns(pl.col("reference_text_line").fill_null("")).sort("leg", "item_id")
     pools = {
-        leg: Pool(known.filter(pl.col("leg") == leg), references.filter(pl.col("leg") == leg), cut_off_on, journals, settings=settings) for leg in ("books", "cash")
+        leg: Pool(known.filter(pl.col("leg") == leg), references.filter(pl.col("leg") == leg), cut_off_on, journals, settings=settings)
+        for leg in ("books", "cash")
     }
     books, books_left = _run(pools["books"], BOOKS)
     cash, _ = _run(pools["cash"], CASH)
@@ -113,7 +114,9 @@ def _run(pool: Pool, strategies: tuple[tuple[str, Strategy], ...]) -> tuple[pl.D
 def _net_prefixes(taken: pl.DataFrame, pool: Pool) -> frozenset[str]:
     """Find reference prefixes whose payments were mostly posted net of fees: their channel's fees are in no fee journal."""
     posted = taken.join(pool.items.filter(pl.col("side") == "stripe").select("item_id", "component", "balance_transaction_id", "reference"), on="item_id")
-    by_match = posted.group_by("proposal", "balance_transaction_id").agg(is_net=pl.len() > 1, prefix=pl.col("reference").first().str.extract(r"^([A-Za-z]+)", 1).str.to_uppercase())
+    by_match = posted.group_by("proposal", "balance_transaction_id").agg(
+        is_net=pl.len() > 1, prefix=pl.col("reference").first().str.extract(r"^([A-Za-z]+)", 1).str.to_uppercase()
+    )
     single = by_match.filter(pl.col("prefix").is_not_null() & (pl.len().over("proposal") == 1))
     habits = single.group_by("prefix").agg(share=pl.col("is_net").mean())
     return frozenset(habits.filter(pl.col("share") > 0.5)["prefix"])
@@ -121,7 +124,11 @@ def _net_prefixes(taken: pl.DataFrame, pool: Pool) -> frozenset[str]:
 
 def _identify(accepted: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
     """Give each match its id from its members, and compute its difference."""
-    groups = accepted.group_by("leg", "proposal", maintain_order=True).agg(members=pl.col("item_id").sort()).with_columns(content=pl.concat_str(["leg", pl.col("members").list.join(";")], separator="|"))
+    groups = (
+        accepted.group_by("leg", "proposal", maintain_order=True)
+        .agg(members=pl.col("item_id").sort())
+        .with_columns(content=pl.concat_str(["leg", pl.col("members").list.join(";")], separator="|"))
+    )
     named = groups.with_columns(match_id=content_ids(groups, prefix="mt_")).select("leg", "proposal", "match_id")
     effects = items.select("leg", "item_id", effect=EFFECT)
     return (
@@ -179,4 +186,9 @@ def _refer_residuals(members: pl.DataFrame, references: pl.DataFrame, residuals:
     sized = members.join(residuals.select("leg", match_id="item_id"), on=["leg", "match_id"], how="semi").with_columns(n=pl.len().over("leg", "match_id"))
     used = sized.filter((pl.col("n") <= REFERENCED_MEMBERS_MAX) | pl.col("item_id").str.starts_with("gl"))
     found = used.join(references, on=["leg", "item_id"]).select("leg", item_id="match_id", kind="kind", value="value")
-    return found.filter(pl.col("kind").is_in(["stripe_id", "invoice", "document"])).unique().sort("leg", "item_id", "kind", "value").select(ItemReference.column_names())
+    return (
+        found.filter(pl.col("kind").is_in(["stripe_id", "invoice", "document"]))
+        .unique()
+        .sort("leg", "item_id", "kind", "value")
+        .select(ItemReference.column_names())
+    )

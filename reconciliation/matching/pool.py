@@ -10,6 +10,7 @@ from datetime import date
 
 import polars as pl
 
+PAYOUT_CATEGORIES = ["payout", "payout_reversal", "topup", "topup_reversal"]
 PROPOSAL_SCHEMA = pl.Schema({"proposal": pl.String, "item_id": pl.String, "score": pl.Float64, "evidence": pl.String})
 
 
@@ -82,7 +83,11 @@ def nothing() -> pl.DataFrame:
 
 def pair_proposals(pairs: pl.DataFrame) -> pl.DataFrame:
     """Turn rows of `members` (list of item ids), `score`, `evidence` into proposals, each set of members once."""
-    keyed = pairs.with_columns(proposal=pl.col("members").list.sort().list.join(";")).sort("score", "proposal", descending=[True, False]).unique("proposal", keep="first", maintain_order=True)
+    keyed = (
+        pairs.with_columns(proposal=pl.col("members").list.sort().list.join(";"))
+        .sort("score", "proposal", descending=[True, False])
+        .unique("proposal", keep="first", maintain_order=True)
+    )
     return keyed.select("proposal", pl.col("members").alias("item_id"), "score", "evidence").explode("item_id", empty_as_null=False).cast(dict(PROPOSAL_SCHEMA))
 
 
@@ -112,8 +117,23 @@ def variants(stripe: pl.DataFrame) -> pl.DataFrame:
     Returns:
         `variant, members, form (single/net), currency, amount_minor, date, gross_id` and the describing columns of the (gross) item.
     """
-    described = ["currency", "date", "counterparty", "reference", "description", "category", "component", "line", "expected_on", "presentment_currency", "payout_id", "balance_transaction_id"]
-    single = stripe.select("amount_minor", *described, variant=pl.col("item_id"), members=pl.concat_list("item_id"), form=pl.lit("single"), key_id=pl.col("item_id"))
+    described = [
+        "currency",
+        "date",
+        "counterparty",
+        "reference",
+        "description",
+        "category",
+        "component",
+        "line",
+        "expected_on",
+        "presentment_currency",
+        "payout_id",
+        "balance_transaction_id",
+    ]
+    single = stripe.select(
+        "amount_minor", *described, variant=pl.col("item_id"), members=pl.concat_list("item_id"), form=pl.lit("single"), key_id=pl.col("item_id")
+    )
     several = (
         stripe.filter((pl.col("balance_transaction_id") != "") & (pl.col("side") == "stripe"))
         .sort(pl.col("component") != "gross", "item_id")

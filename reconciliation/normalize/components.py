@@ -12,7 +12,9 @@ from reconciliation.schemas.items import Item
 COMPONENTS = ["gross", "fee_tax", "withheld_tax", "application_fee", "fee"]
 
 
-def split_components(transactions: pl.DataFrame, *, sources: pl.DataFrame, payouts: pl.DataFrame, members: pl.DataFrame, calendar: Calendar, book: str) -> pl.DataFrame:
+def split_components(
+    transactions: pl.DataFrame, *, sources: pl.DataFrame, payouts: pl.DataFrame, members: pl.DataFrame, calendar: Calendar, book: str
+) -> pl.DataFrame:
     """Split balance transactions into items of the books leg.
 
     Args:
@@ -38,7 +40,12 @@ def split_components(transactions: pl.DataFrame, *, sources: pl.DataFrame, payou
     long = (
         parts.with_columns(is_zero=nothing)
         .drop("amount_minor")
-        .unpivot(on=COMPONENTS, index=[c for c in parts.columns if c not in [*COMPONENTS, "amount_minor"]] + ["is_zero"], variable_name="component", value_name="amount_minor")
+        .unpivot(
+            on=COMPONENTS,
+            index=[c for c in parts.columns if c not in [*COMPONENTS, "amount_minor"]] + ["is_zero"],
+            variable_name="component",
+            value_name="amount_minor",
+        )
         .filter((pl.col("amount_minor") != 0) | (pl.col("is_zero") & (pl.col("component") == "gross")))
     )
     return _as_items(
@@ -149,9 +156,15 @@ def _not_blank(column: str) -> pl.Expr:
 
 def _as_items(frame: pl.DataFrame, *, calendar: Calendar, book: str) -> pl.DataFrame:
     """Fill what a Stripe item shares with all items and keep the schema's columns, plus `reference_text`."""
-    texts = [c for c in ("source_id", "charge_id", "payment_intent_id", "balance_transaction_id", "payout_text", "reference", "description", "own_description") if c in frame.columns]
+    texts = [
+        c
+        for c in ("source_id", "charge_id", "payment_intent_id", "balance_transaction_id", "payout_text", "reference", "description", "own_description")
+        if c in frame.columns
+    ]
     listed = [pl.col("references").list.join(" ")] if "references" in frame.columns else []
-    dated = frame.with_columns(date=calendar.local_day_of("occurred_at"), category=pl.col("reporting_category")).with_columns(origin_period=calendar.period_of_day("date"))
+    dated = frame.with_columns(date=calendar.local_day_of("occurred_at"), category=pl.col("reporting_category")).with_columns(
+        origin_period=calendar.period_of_day("date")
+    )
     complete = dated.with_columns(
         reference_text=pl.concat_str([*(pl.col(text).fill_null("") for text in texts), *listed], separator=" "),
         book=pl.lit(book),

@@ -25,7 +25,10 @@ def list_ledger_items(lines: pl.DataFrame, *, book: str) -> pl.DataFrame:
     """
     text = pl.concat_str([pl.col("memo"), pl.col("reference")], separator=" ")
     accrual = text.str.contains(ACCRUAL_WORDS) & ~text.str.contains(r"(?i)\breversal of\b")
-    named = text.str.extract(r"(?i)\b(?:reversal of|reverses?|reversing|void(?:ed)?(?: of)?|storno(?: of)?|correction of|cancels)\s+(?:duplicate\s+|posting\s+|of\s+)*([A-Za-z]{1,6}[-_/A-Za-z0-9]*\d[-_/A-Za-z0-9]*)", 1)
+    named = text.str.extract(
+        r"(?i)\b(?:reversal of|reverses?|reversing|void(?:ed)?(?: of)?|storno(?: of)?|correction of|cancels)\s+(?:duplicate\s+|posting\s+|of\s+)*([A-Za-z]{1,6}[-_/A-Za-z0-9]*\d[-_/A-Za-z0-9]*)",
+        1,
+    )
     suffixed = pl.col("document").str.extract(r"^(.*\d)-R$", 1)
     return cast_items(
         _blank(lines).with_columns(

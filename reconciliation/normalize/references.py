@@ -45,11 +45,7 @@ def extract_references(items: pl.DataFrame) -> pl.DataFrame:
         _explode(texts.filter(books), pl.col("rest").str.extract_all(BARE), "number", digits=True),
     ]
     return (
-        pl.concat(found)
-        .filter(pl.col("value").str.len_chars() >= 3)
-        .unique()
-        .select("leg", "item_id", "kind", "value")
-        .sort("leg", "item_id", "kind", "value")
+        pl.concat(found).filter(pl.col("value").str.len_chars() >= 3).unique().select("leg", "item_id", "kind", "value").sort("leg", "item_id", "kind", "value")
     )
 
 

@@ -5,13 +5,15 @@ import polars as pl
 
 LEG = "^(books|cash)$"
 SIDE = "^(stripe|ledger|bank|residual|opening)$"
+EFFECT = pl.when(pl.col("side").is_in(["ledger", "bank"])).then(-pl.col("amount_minor")).otherwise(pl.col("amount_minor"))
+"""An item's effect on Stripe - ledger (books) or paid - arrived (cash), in minor units."""
 
 
 class Item(dy.Schema):
     """One row is an item of one leg (`interface.md`, terms).
 
-    `amount_minor` carries the side's own sign. `effect` turns it into Stripe - ledger (books) or paid - arrived
-    (cash): +1 for Stripe, residuals and opening differences, -1 for ledger and bank lines. `population` says why the
+    `amount_minor` carries the side's own sign. `EFFECT` turns it into Stripe - ledger (books)
+    or paid - arrived (cash). `population` says why the
     item is here: `carried` (open at the end of the month before), `new` (dated in the month), `late` (dated in a locked
     month and arrived since), `evidence` (lookback or after the cut-off: never counted). `line` is the statement line an amount stands on (`charge.gross`), empty on the ledger and bank side.
     """

@@ -15,7 +15,7 @@ import socket
 import threading
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -90,14 +90,13 @@ class Account:
 
 @dataclass(frozen=True)
 class Answer:
-    """Status, JSON body and further headers."""
+    """Status and JSON body."""
 
     status: int
     body: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
 
 
-class _Refusal(Exception):
+class _RefusedError(Exception):
     """A request that Stripe would refuse, in Stripe's error shape."""
 
     def __init__(self, status: int, message: str, *, code: str | None = None, param: str | None = None) -> None:
@@ -120,15 +119,17 @@ class Sandbox:
             _authenticate(headers.get("authorization", ""))
             account = self._account(headers.get("stripe-account"))
             return self._route(account, method=method, path=path.rstrip("/"), params=parse_qsl(query, keep_blank_values=True))
-        except _Refusal as refusal:
+        except _RefusedError as refusal:
             return refusal.answer
 
     def _account(self, account_id: str | None) -> Account:
         if account_id is None or account_id == self.own.account_id:
             return self.own
         if account_id not in self.connected:
-            message = f"The provided key does not have access to account '{account_id}' (or that account does not exist). Application access may have been revoked."
-            raise _Refusal(403, message, code="account_invalid")
+            message = (
+                f"The provided key does not have access to account '{account_id}' (or that account does not exist). Application access may have been revoked."
+            )
+            raise _RefusedError(403, message, code="account_invalid")
         return self.connected[account_id]
 
     def _route(self, account: Account, *, method: str, path: str, params: list[tuple[str, str]]) -> Answer:
@@ -137,15 +138,13 @@ class Sandbox:
                 return Answer(200, account.balance)
             case ["account"]:
                 return Answer(200, account.account)
-            case ["accounts", account_id] if account_id in (account.account_id, *self.connected):
-                return Answer(200, account.account if account_id == account.account_id else self.connected[account_id].account)
             case [name] if name in account.listings:
                 return Answer(200, _list(account, account.listings[name], params))
-            case ["balance", "history"]:
-                return Answer(200, _list(account, account.listings["balance_transactions"], params))
             case [name, object_id] if name in account.listings:
                 return Answer(200, _retrieve(account, account.listings[name], object_id, params))
-        raise _Refusal(404, f"Unrecognized request URL ({method}: {path}). The sandbox answers reads of balances, transactions, payouts and what they point at.")
+        raise _RefusedError(
+            404, f"Unrecognized request URL ({method}: {path}). The sandbox answers reads of balances, transactions, payouts and what they point at."
+        )
 
 
 # --- reading the folder ----------------------------------------------------------------------------------------------
@@ -231,7 +230,9 @@ def _lines_of_payouts(listed: Mapping[str, list[str]], payouts: Iterable[Mapping
     """Return the places of each payout's lines; Stripe lists the payout's own transaction among them."""
     lines = {}
     for payout in payouts:
-        ids = dict.fromkeys([*listed.get(payout["id"], []), *([payout["balance_transaction"]] if listed.get(payout["id"]) and payout.get("balance_transaction") else [])])
+        ids = dict.fromkeys(
+            [*listed.get(payout["id"], []), *([payout["balance_transaction"]] if listed.get(payout["id"]) and payout.get("balance_transaction") else [])]
+        )
         lines[payout["id"]] = sorted(transactions.places[name] for name in ids if name in transactions.places)
     return lines
 
@@ -277,11 +278,17 @@ def _authenticate(header: str) -> None:
         except (binascii.Error, UnicodeDecodeError):
             key = ""
     if not key or scheme.lower() not in ("bearer", "basic"):
-        raise _Refusal(401, "You did not provide an API key. You need to provide your API key in the Authorization header, using Bearer auth (e.g. 'Authorization: Bearer YOUR_SECRET_KEY').")
+        raise _RefusedError(
+            401,
+            "You did not provide an API key. Provide it in the Authorization header, using Bearer auth (Authorization: Bearer rk_test_…).",
+        )
     if "_live_" in key:
-        raise _Refusal(401, "This is a sandbox: it accepts test keys only (sk_test_… or rk_test_…). A live key must never leave Stripe; if it was sent here by mistake, roll it.")
+        raise _RefusedError(
+            401,
+            "This is a sandbox: it accepts test keys only (rk_test_…, sk_test_…). A live key was sent to the wrong server; roll it.",
+        )
     if not key.startswith(("sk_test_", "rk_test_")):
-        raise _Refusal(401, "Invalid API Key provided.")
+        raise _RefusedError(401, "Invalid API Key provided.")
 
 
 def _list(account: Account, listing: Listing, params: list[tuple[str, str]]) -> bytes:
@@ -290,7 +297,7 @@ def _list(account: Account, listing: Listing, params: list[tuple[str, str]]) -> 
     limit = _limit(given.pop("limit", None))
     after, before = given.pop("starting_after", None), given.pop("ending_before", None)
     if after is not None and before is not None:
-        raise _Refusal(400, "You may only specify one of these parameters: ending_before, starting_after.")
+        raise _RefusedError(400, "You may only specify one of these parameters: ending_before, starting_after.")
     places = _filter(account, listing, given)
     if before is not None:
         behind = places[: bisect_left(places, _cursor(listing, before, "ending_before"))]
@@ -301,7 +308,8 @@ def _list(account: Account, listing: Listing, params: list[tuple[str, str]]) -> 
     bodies: Iterable[bytes] = (listing.bodies[place] for place in page)
     if expand:
         bodies = [_expand(account, body, [path.removeprefix("data.") for path in expand]) for body in bodies]
-    return b'{"object":"list","data":[' + b",".join(bodies) + b'],"has_more":' + (b"true" if has_more else b"false") + b',"url":"/v1/' + listing.name.encode() + b'"}'
+    rows, more = b",".join(bodies), b"true" if has_more else b"false"
+    return b'{"object":"list","data":[' + rows + b'],"has_more":' + more + b',"url":"/v1/' + listing.name.encode() + b'"}'
 
 
 def _retrieve(account: Account, listing: Listing, object_id: str, params: list[tuple[str, str]]) -> bytes:
@@ -310,7 +318,7 @@ def _retrieve(account: Account, listing: Listing, object_id: str, params: list[t
         raise _unknown(next(iter(given)))
     place = listing.places.get(object_id)
     if place is None:
-        raise _Refusal(404, f"No such {_singular(listing.name)}: '{object_id}'", code="resource_missing", param="id")
+        raise _RefusedError(404, f"No such {_singular(listing.name)}: '{object_id}'", code="resource_missing", param="id")
     return _expand(account, listing.bodies[place], expand) if expand else listing.bodies[place]
 
 
@@ -318,7 +326,7 @@ def _read_params(params: list[tuple[str, str]]) -> tuple[dict[str, str], list[st
     """Return the parameters without `expand`, and the paths to expand."""
     expand = [value for key, value in params if key.startswith("expand[") and key.endswith("]")]
     if any(path.count(".") >= _EXPANDED_DEPTH_MAX for path in expand):
-        raise _Refusal(400, f"You cannot expand more than {_EXPANDED_DEPTH_MAX} levels of a property.")
+        raise _RefusedError(400, f"You cannot expand more than {_EXPANDED_DEPTH_MAX} levels of a property.")
     return {key: value for key, value in params if not key.startswith("expand[")}, expand
 
 
@@ -326,16 +334,16 @@ def _limit(text: str | None) -> int:
     if text is None:
         return LIMIT_DEFAULT
     if not text.isascii() or not text.isdigit():
-        raise _Refusal(400, f"Invalid integer: {text}", code="parameter_invalid_integer", param="limit")
+        raise _RefusedError(400, f"Invalid integer: {text}", code="parameter_invalid_integer", param="limit")
     if not 1 <= int(text) <= LIMIT_MAX:
-        raise _Refusal(400, f"This value must be between 1 and {LIMIT_MAX}.", code="parameter_invalid_integer", param="limit")
+        raise _RefusedError(400, f"This value must be between 1 and {LIMIT_MAX}.", code="parameter_invalid_integer", param="limit")
     return int(text)
 
 
 def _cursor(listing: Listing, object_id: str, param: str) -> int:
     place = listing.places.get(object_id)
     if place is None:
-        raise _Refusal(400, f"No such {_singular(listing.name)}: '{object_id}'", code="resource_missing", param=param)
+        raise _RefusedError(400, f"No such {_singular(listing.name)}: '{object_id}'", code="resource_missing", param=param)
     return place
 
 
@@ -372,9 +380,9 @@ def _filter(account: Account, listing: Listing, given: Mapping[str, str]) -> Seq
 
 def _lines(account: Account, payout_id: str) -> Sequence[int]:
     if payout_id not in account.lines:
-        raise _Refusal(404, f"No such payout: '{payout_id}'", code="resource_missing", param="payout")
+        raise _RefusedError(404, f"No such payout: '{payout_id}'", code="resource_missing", param="payout")
     if payout_id in account.manual_payouts:
-        raise _Refusal(400, "Balance transaction history can only be filtered on automatic payouts, not manual.", param="payout")
+        raise _RefusedError(400, "Balance transaction history can only be filtered on automatic payouts, not manual.", param="payout")
     return account.lines[payout_id]
 
 
@@ -387,7 +395,7 @@ def _narrow(between: tuple[float, float], bound: str, value: int) -> tuple[float
 
 def _seconds(text: str, param: str) -> int:
     if not text.lstrip("-").isdigit() or not text.isascii():
-        raise _Refusal(400, f"Invalid timestamp: {text}; must be an integer", code="parameter_invalid_integer", param=param)
+        raise _RefusedError(400, f"Invalid timestamp: {text}; must be an integer", code="parameter_invalid_integer", param=param)
     return int(text)
 
 
@@ -398,7 +406,7 @@ def _expand(account: Account, body: bytes, paths: Sequence[str]) -> bytes:
         at: Any = row
         for step in path.split("."):
             if not isinstance(at, dict) or step not in at:
-                raise _Refusal(400, f"This property cannot be expanded ({path}).", param="expand")
+                raise _RefusedError(400, f"This property cannot be expanded ({path}).", param="expand")
             if isinstance(at[step], str):
                 found = account.find(at[step])
                 at[step] = at[step] if found is None else orjson.loads(found)
@@ -408,8 +416,8 @@ def _expand(account: Account, body: bytes, paths: Sequence[str]) -> bytes:
     return orjson.dumps(row)
 
 
-def _unknown(param: str) -> _Refusal:
-    return _Refusal(400, f"Received unknown parameter: {param}", code="parameter_unknown", param=param)
+def _unknown(param: str) -> _RefusedError:
+    return _RefusedError(400, f"Received unknown parameter: {param}", code="parameter_unknown", param=param)
 
 
 def _singular(name: str) -> str:
@@ -433,7 +441,7 @@ def build_app(folder: Path) -> Starlette:
         query = request.url.query
         answer = sandbox.answer(method=request.method, path=request.url.path, query=query, headers=request.headers)
         name = hashlib.sha256(f"{request.method} {request.url.path}?{query} {request.headers.get('stripe-account', '')}".encode()).hexdigest()
-        headers = {"Date": date, "Request-Id": f"req_{name[:14]}", "Stripe-Version": request.headers.get("stripe-version", API_VERSION), **answer.headers}
+        headers = {"Date": date, "Request-Id": f"req_{name[:14]}", "Stripe-Version": request.headers.get("stripe-version", API_VERSION)}
         return Response(answer.body, status_code=answer.status, headers=headers, media_type="application/json")
 
     return Starlette(routes=[Route("/{path:path}", respond, methods=["GET", "POST", "PUT", "PATCH", "DELETE"])])
@@ -479,5 +487,14 @@ class SandboxServer:
 def _configure(app: Starlette, port: int) -> uvicorn.Config:
     # The clock is the sandbox's own, so uvicorn's date header is off.
     return uvicorn.Config(
-        app, host=LOOPBACK, port=port, date_header=False, server_header=False, log_level="warning", access_log=False, ws="none", lifespan="off", timeout_graceful_shutdown=2
+        app,
+        host=LOOPBACK,
+        port=port,
+        date_header=False,
+        server_header=False,
+        log_level="warning",
+        access_log=False,
+        ws="none",
+        lifespan="off",
+        timeout_graceful_shutdown=2,
     )

@@ -11,7 +11,7 @@ LINES_MAX = 600
 TOP_LEVEL_PACKAGES = {"assets", "expectations", "reconciliation"}
 LOCK_FILES = ("constraints*.txt", "requirements*.txt", "*.lock", "Pipfile.lock", "package-lock.json", "pylock*.toml")
 DOWNLOAD_ADDRESS = re.compile(r"https?://|--(extra-)?index-url|--find-links|(?m:^-i\b)")
-BUILDER_PATH = re.compile(r"/work/(main|shared)\b|/tmp/work\b|/home/\w+/|/Users/\w+/")
+HOME = re.compile(r"/(home|Users)/\w+/")
 TEXT_SUFFIXES = {".py", ".md", ".toml", ".yaml", ".yml", ".txt", ".cfg", ".ini", ".sh", ".csv", ".json", ".html", ""}
 
 
@@ -107,9 +107,10 @@ def test_test_names_are_sentences() -> None:
 
 
 def test_no_file_names_a_folder_of_the_machine_it_was_written_on() -> None:
+    here = str(ROOT) if len(ROOT.parts) > 2 else "\0"  # a folder like /app may well be named in a deployment
     found = []
     for path in committed():
         if path.suffix in TEXT_SUFFIXES and path.stat().st_size < 5_000_000:
             lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-            found += [f"{path.relative_to(ROOT)}:{n}: {line.strip()[:120]}" for n, line in enumerate(lines, 1) if BUILDER_PATH.search(line)]
+            found += [f"{path.relative_to(ROOT)}:{number}: {line.strip()[:120]}" for number, line in enumerate(lines, 1) if here in line or HOME.search(line)]
     assert found == []

@@ -39,7 +39,7 @@ class Source:
     @cached_property
     def tree(self) -> ast.Module:
         """Return the syntax tree."""
-        return ast.parse(self.text)
+        return ast.parse(self.text, filename=self.path)
 
     @property
     def package(self) -> str:
@@ -128,15 +128,17 @@ def reads_the_environment_at_its_door(source: Source) -> Iterator[str]:
 
 
 def only_assembles(source: Source) -> Iterator[str]:
-    """Yield frame expressions and SQL in the asset modules; the command line is no asset."""
+    """Yield frame expressions and SQL in the asset modules, where a frame may be named as a type only; the command line is no asset."""
     if source.package != "assets" or source.path.startswith("assets/cli/"):
         return
     for module, line in imports(source.tree):
-        if module.partition(".")[0] in ("polars", "duckdb", "pandas", "numpy"):
+        if module.partition(".")[0] in ("duckdb", "pandas", "numpy") or (module == "polars" and "from polars" in source.text):
             yield f"{source.path}:{line}: imports {module}"
     for node in ast.walk(source.tree):
-        if isinstance(node, ast.Name) and node.id == "pl":
-            yield f"{source.path}:{node.lineno}: a frame expression"
+        called = node.func if isinstance(node, ast.Call) else node
+        if isinstance(called, ast.Attribute) and isinstance(called.value, ast.Name) and called.value.id in ("pl", "polars"):
+            if isinstance(node, ast.Call) or called.attr not in ("DataFrame", "LazyFrame"):
+                yield f"{source.path}:{called.lineno}: a frame expression: {ast.unparse(called)}"
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and SQL.match(node.value):
             yield f"{source.path}:{node.lineno}: SQL"
 
@@ -200,7 +202,7 @@ RULES: dict[Rule, list[tuple[str, str]]] = {  # each with (place, text) of what 
     ],
     reads_the_environment_at_its_door: [("reconciliation/x.py", "import os\nx = os.environ['A']"), ("assets/x.py", "from os import getenv\nx = getenv('A')")],
     only_assembles: [
-        ("assets/x.py", "import polars as pl"),
+        ("assets/x.py", "import polars as pl\nx = pl.DataFrame({})"),
         ("assets/x.py", "def f():\n    return pl.col('a')"),
         ("assets/stages/x.py", "q = 'select a from b'"),
         ("assets/x.py", "from polars import col"),
@@ -233,6 +235,10 @@ def test_the_source_keeps_the_rule(rule: Rule) -> None:
 @pytest.mark.parametrize(("rule", "place", "text"), [(rule, *example) for rule, examples in RULES.items() for example in examples])
 def test_the_rule_finds_what_breaks_it(rule: Rule, place: str, text: str) -> None:
     assert list(rule(Source(place, text)))
+
+
+def test_an_asset_may_name_a_frame_as_a_type() -> None:
+    assert list(only_assembles(Source("assets/x.py", "import polars as pl\ndef f(x: pl.DataFrame) -> pl.DataFrame:\n    return x"))) == []
 
 
 GOOD = '''"""Frames -> sums."""

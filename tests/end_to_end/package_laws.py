@@ -18,7 +18,7 @@ from pathlib import Path
 from package_reading import Block, Package, Row, effect, grouped, listed, minor, read_package, total
 
 SIDES = {"books": {"stripe", "ledger", "residual", "opening"}, "cash": {"stripe", "bank", "residual"}}
-NATURES = ["timing", "entry", "reclass", "correction", "claim", "restatement", "", "none"]
+NATURES = ["timing", "entry", "reclass", "correction", "claim", "restatement", "none", ""]
 TO_REVIEW = {"needs_review", "awaiting_second", "confirmed_exception", "reopened", "proposed_clear"}
 ACCEPTED = {"auto_cleared", "cleared_by_reviewer", "written_off", "settled"}
 AGE_BUCKETS = ((3, "0-3"), (7, "4-7"), (30, "8-30"), (60, "31-60"), (90, "61-90"), (10**9, "91+"))
@@ -457,6 +457,8 @@ def check_payouts(package: Package) -> Iterator[str]:
         item = package.everything.get(("cash", name))
         if item is not None and (amount, row["currency"], row["book"]) != (minor(item["amount"]), item["currency"], item["book"]):
             yield f"payout {name}: amount, currency or book is not that of its item"
+        if minor(row["in_transit_at_cutoff"]) != (amount if ("cash", name) in package.open else 0):
+            yield f"payout {name}: in_transit_at_cutoff {row['in_transit_at_cutoff']} does not agree with the open items"
 
 
 def payout_arithmetic(row: Row) -> Iterator[str]:
@@ -471,10 +473,9 @@ def payout_arithmetic(row: Row) -> Iterator[str]:
         yield f"payout {name}: itemised by Stripe, or with a lines_difference, and without lines_net"
     if row["bank_amount"] and (amount - minor(row["bank_amount"]) != minor(row["bank_difference"]) or not row["bank_difference"]):
         yield f"payout {name}: bank_difference {row['bank_difference']} is not amount - bank_amount"
-    # A ledger amount may be shown as posted (a credit to clearing is negative) or turned towards the bank.
-    possible = (amount - minor(row["ledger_amount"]), -amount - minor(row["ledger_amount"]))
-    if row["ledger_amount"] and minor(row["ledger_difference"]) not in possible:
-        yield f"payout {name}: ledger_difference {row['ledger_difference']} is not the difference to ledger_amount"
+    # The ledger's amount is shown as posted: a payout is a credit to clearing, so the two add to zero.
+    if row["ledger_amount"] and (amount + minor(row["ledger_amount"]) != minor(row["ledger_difference"]) or not row["ledger_difference"]):
+        yield f"payout {name}: ledger_difference {row['ledger_difference']} is not amount + ledger_amount"
 
 
 def check_set_aside(package: Package) -> Iterator[str]:
@@ -504,8 +505,12 @@ def check_manifest(package: Package) -> Iterator[str]:
 
 
 def check_rows_read(package: Package) -> Iterator[str]:
-    """Law 2 for files: rows read = used + set aside + retired, and no file has more rows in set_aside.csv than it counts."""
-    inputs = dict(manifest_entries(package.manifest.get("inputs")))
+    """Law 2 for the files that the package or its books name: read = used + set aside + retired, and set_aside.csv has no more rows of a file."""
+    books = package.manifest.get("books")
+    sections = [package.manifest.get("inputs"), *(book.get("inputs") for book in (books if isinstance(books, list) else []) if isinstance(book, dict))]
+    inputs = {path: entry for section in sections for path, entry in manifest_entries(section)}
+    if not inputs:
+        yield "manifest.json: names no inputs"
     counted = {path: [first_of(entry, *names) for names in ROW_COUNTS] for path, entry in inputs.items()}
     counted = {path: counts for path, counts in counted.items() if counts[1] is not None}
     for path, (read, used, aside, retired) in counted.items():

@@ -55,7 +55,7 @@ MONEY = {
     "set_aside.csv": ("amount",),
     "payouts.csv": tuple(
         """amount gross fees refunds disputes other lines_net lines_difference bank_amount bank_difference ledger_amount
-        ledger_difference""".split()
+        ledger_difference in_transit_at_cutoff""".split()
     ),  # fmt: skip
     "journal_entries.csv": ("debit", "credit"),
     "rollforward.csv": ("carried_in", "new", "settled", "carried_out"),
@@ -63,7 +63,7 @@ MONEY = {
 # Money columns whose currency stands in another column than `currency`.
 OTHER_CURRENCY = {"presentment_amount": "presentment_currency", "counter_amount": "counter_currency"}
 COUNTS = {"items", "age_days", "lines", "solutions", "carried_in_count", "new_count", "settled_count", "carried_out_count"}
-NUMBERS = {"score", "probability_true_exception", "in_transit_at_cutoff"}
+NUMBERS = {"score", "probability_true_exception"}
 DATES = {"date", "created", "arrival_date", "returned_on", "bank_date", "ledger_date", "posting_date", "reverses_on", "cleared_after_cutoff_on"}
 _BREAK_REQUIRED = ("break_id", "book", "leg", "kind", "cause", "item_ids", "amount", "currency", "disposition", "money_at_risk")
 REQUIRED = {

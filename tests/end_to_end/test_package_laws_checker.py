@@ -61,7 +61,10 @@ def breaks(*rows: str, name: str = "exceptions.csv") -> list[dict[str, str]]:
 
 
 ASIDE_COLUMNS = "source_file source_row side date amount rule description"
-PAYOUT_COLUMNS = "payout_id created itemised amount gross fees refunds disputes other lines_net lines_difference bank_file bank_row bank_amount bank_difference"
+PAYOUT_COLUMNS = (
+    "payout_id created itemised amount gross fees refunds disputes other lines_net lines_difference "
+    "bank_file bank_row bank_amount bank_difference in_transit_at_cutoff"
+)
 JOURNAL_COLUMNS = "journal_id line type status posting_date period account account_role debit credit memo break_ids items"
 ROLL_COLUMNS = "leg cause carried_in carried_in_count new new_count settled settled_count carried_out carried_out_count"
 
@@ -126,8 +129,8 @@ def october() -> Tables:
         "payouts.csv": table(
             "payouts.csv",
             PAYOUT_COLUMNS,
-            "po_1 2026-10-10 stripe 40.00 42.00 -2.00 0.00 0.00 0.00 40.00 0.00 bank.csv 2 40.00 0.00",
-            "po_2 2026-10-30 none 10.00 - - - - - - - - - - -",
+            "po_1 2026-10-10 stripe 40.00 42.00 -2.00 0.00 0.00 0.00 40.00 0.00 bank.csv 2 40.00 0.00 0.00",
+            "po_2 2026-10-30 none 10.00 - - - - - - - - - - - 10.00",
             stripe_account="self",
         ),
         "journal_entries.csv": table(
@@ -192,7 +195,7 @@ def november() -> Tables:
         "payouts.csv": table(
             "payouts.csv",
             PAYOUT_COLUMNS,
-            "po_2 2026-10-30 none 10.00 - - - - - - - bank.csv 4 10.00 0.00",
+            "po_2 2026-10-30 none 10.00 - - - - - - - bank.csv 4 10.00 0.00 0.00",
             stripe_account="self",
         ),
         "journal_entries.csv": [],
@@ -377,6 +380,7 @@ FIRST_MONTH = {
     "a payout itemised without lines": (change("payouts.csv", "po_2", itemised="stripe"), "without lines_net"),
     "a wrong bank_difference": (change("payouts.csv", "po_1", bank_difference="0.01"), "bank_difference 0.01"),
     "a wrong ledger_difference": (change("payouts.csv", "po_1", ledger_amount="-40.00", ledger_difference="1.00"), "ledger_difference 1.00"),
+    "a payout in transit that has arrived": (change("payouts.csv", "po_1", in_transit_at_cutoff="40.00"), "in_transit_at_cutoff 40.00"),
     "a payout with another's bank line": (change("payouts.csv", "po_1", bank_row="9"), "its bank line is not the one"),
     "a payout of another amount": (change("payouts.csv", "po_2", amount="11.00"), "amount, currency or book is not that of its item"),
     "a row set aside twice": (repeat("set_aside.csv", "RENT", rule="other_account"), "bank.csv:3 stands 2 times"),
@@ -472,12 +476,23 @@ FILES = {
         rewrite(b'"path": "set_aside.csv"', b'"path": "gone.csv"', "manifest.json"),
         "output gone.csv is not in the package",
     ),
+    "no inputs": (rewrite(b'"inputs"', b'"outgoing"', "manifest.json"), "names no inputs"),
     "rows read that went nowhere": (
         rewrite(b'"rows": 3, "rows_used": 2', b'"rows": 4, "rows_used": 2', "manifest.json"),
         "law 2: of bank.csv 4 rows were read",
     ),
     "a period that is not the folder's": (rewrite(b'"period": "2026-10"', b'"period": "2026-09"', "manifest.json"), "is not that of the folder"),
 }  # fmt: skip
+
+
+def test_inputs_may_stand_under_their_book(tmp_path: Path) -> None:
+    folder = write(october(), tmp_path / "2026-10" / "v1", "2026-10")
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    inputs = manifest.pop("inputs")
+    for rows, fault in ((3, []), (4, ["law 2: of bank.csv 4 rows were read, 2 used, 1 set aside, 0 retired"])):
+        books = [{"book": "main", "inputs": [{**inputs[0], "rows": rows}, inputs[1]]}]
+        (folder / "manifest.json").write_text(json.dumps({**manifest, "books": books}), encoding="utf-8")
+        assert check_package(folder, before=None) == fault
 
 
 @pytest.mark.parametrize(("damage", "words"), FILES.values(), ids=FILES.keys())

@@ -44,10 +44,13 @@ _PERMISSIONS = {
     "application_fees": "Application Fees",
     "topups": "Top-ups",
 }
+_KEY_WANTED = "restricted, read-only key (rk_…): Stripe dashboard, Developers, API keys"
 _KEY_LIKE = re.compile(r"\b(?:sk|rk|pk|whsec)_[^\s'\",;]+")
 _TEST_KEY = re.compile(r"(?:sk|rk)_test_")
 # Names of transport errors that repeating cannot mend.
-_PERMANENT = frozenset({"SSLError", "InvalidURL", "InvalidSchema", "MissingSchema", "InvalidProxyURL", "InvalidHeader", "TooManyRedirects", "UnicodeError", "LocationParseError"})
+_PERMANENT = frozenset(
+    {"SSLError", "InvalidURL", "InvalidSchema", "MissingSchema", "InvalidProxyURL", "InvalidHeader", "TooManyRedirects", "UnicodeError", "LocationParseError"}
+)
 
 T = TypeVar("T")
 
@@ -81,7 +84,7 @@ class StripeRefusedError(StripeAccessError):
         super().__init__(message)
 
 
-class _Transient(Exception):
+class _TransientError(Exception):
     """A read that failed in a way that may pass."""
 
     def __init__(self, observed: str, *, retry_after: float | None = None) -> None:
@@ -104,17 +107,19 @@ def check_key(key: str, api_base: str) -> list[str]:
         raise SettingsError(f"{place}: empty, or holds blanks or characters that no key has; copy the key again, without quotes or line ends")
     if key.startswith(("pk_", "whsec_")):
         kind = "publishable key" if key.startswith("pk_") else "webhook secret"
-        raise SettingsError(f"{place}: a {kind} cannot read balances; expected a restricted, read-only key (rk_…): Stripe dashboard, Developers, API keys")
+        raise SettingsError(f"{place}: a {kind} cannot read balances; expected a {_KEY_WANTED}")
     scheme, host = _address(api_base)
     is_stripe = host == "stripe.com" or host.endswith(".stripe.com")
     is_test = _TEST_KEY.match(key) is not None
     if not is_stripe and not is_test:
-        raise SettingsError(f"{place} is not a test key, but [stripe] api_base = {api_base!r} is not Stripe; use a test key (rk_test_…) there, or set api_base = \"https://api.stripe.com\"")
+        raise SettingsError(
+            f'{place} is not a test key, but [stripe] api_base = {api_base!r} is not Stripe; use a test key (rk_test_…) there, or set api_base = "https://api.stripe.com"'
+        )
     if is_stripe and scheme != "https":
         raise SettingsError(f"[stripe] api_base = {api_base!r} would send the key unencrypted; write https://")
     warnings = []
     if key.startswith("sk_"):
-        warnings.append(f"{place} is a full secret key: it can move money. A restricted key (rk_…) with read permissions is enough: Stripe dashboard, Developers, API keys")
+        warnings.append(f"{place} is a full secret key: it can move money. Enough is a {_KEY_WANTED}")
     if scheme != "https" and not _is_loopback(host):
         warnings.append(f"[stripe] api_base = {api_base!r} is not encrypted")
     return warnings
@@ -180,7 +185,9 @@ class StripeReader:
             if last_id is None:
                 return
             if last_id in cursors:
-                raise StripeAccessError(f"{self._base}{path}: the page after an object ends with that same object again; the server does not page as Stripe does. Check [stripe] api_base")
+                raise StripeAccessError(
+                    f"{self._base}{path}: a page ends with the object it should come after; the server does not page as Stripe does. Check [stripe] api_base"
+                )
             cursors.add(last_id)
             position = {"starting_after": last_id}
 
@@ -204,7 +211,9 @@ class StripeReader:
         try:
             return body, email.utils.parsedate_to_datetime(text).astimezone(UTC).replace(microsecond=0)
         except ValueError as error:
-            raise StripeAccessError(f"{self._base}{path}: the answer has no readable Date header ({text!r}); check [stripe] api_base and any proxy before it") from error
+            raise StripeAccessError(
+                f"{self._base}{path}: the answer has no readable Date header ({text!r}); check [stripe] api_base and any proxy before it"
+            ) from error
 
     # --- one read ------------------------------------------------------------------------------------------------
 
@@ -225,9 +234,9 @@ class StripeReader:
             has_more, rows = page["has_more"], page["data"]
             last_id = rows[-1]["id"] if rows else None
         except (ValueError, KeyError, TypeError) as error:
-            raise _Transient(f"200 with a body that is no list page ({type(error).__name__})") from None
+            raise _TransientError(f"200 with a body that is no list page ({type(error).__name__})") from None
         if has_more and last_id is None:
-            raise _Transient("a page without rows that says there are more")
+            raise _TransientError("a page without rows that says there are more")
         return body, last_id if has_more else None
 
     def _repeat(self, path: str, account: str, read: Callable[[], T]) -> T:
@@ -235,7 +244,7 @@ class StripeReader:
         for attempt in range(1, self._back_off.attempts_max + 1):
             try:
                 return read()
-            except _Transient as fault:
+            except _TransientError as fault:
                 delay = self._delay(attempt, fault.retry_after)
                 if attempt == self._back_off.attempts_max or waited + delay > self._back_off.wait_seconds_max:
                     whose = "" if account == OWN_ACCOUNT else f" of {account}"
@@ -250,7 +259,7 @@ class StripeReader:
         raise StripeAccessError(f"{self._base}{path}: the back-off allows no attempt at all")
 
     def _delay(self, attempt: int, retry_after: float | None) -> float:
-        grown = min(self._back_off.first_seconds * 2 ** (attempt - 1), self._back_off.longest_seconds)
+        grown = min(self._back_off.first_seconds * 2.0 ** (attempt - 1), self._back_off.longest_seconds)
         # Jitter keeps parallel readers from coming back in step; it decides no result.
         return max(retry_after or 0.0, grown * random.uniform(0.5, 1.0))
 
@@ -264,26 +273,29 @@ class StripeReader:
             cause = type(error.__cause__).__name__ if error.__cause__ else type(error).__name__
             if cause in _PERMANENT:
                 return StripeAccessError(f"{self._base}{path}: {cause}; check [stripe] api_base, certificates and proxy")
-            return _Transient(f"no whole answer ({cause})")
+            return _TransientError(f"no whole answer ({cause})")
         if isinstance(error, stripe.RateLimitError) or status in (409, 429) or status >= 500:
-            return _Transient(f"answered {status}", retry_after=_retry_after(error))
+            return _TransientError(f"answered {status}", retry_after=_retry_after(error))
         if 200 <= status < 300:
-            return _Transient(f"answered {status} with a body that is cut off or no JSON")
+            return _TransientError(f"answered {status} with a body that is cut off or no JSON")
         return StripeRefusedError(self._refusal(status, observed, path=path, account=account), status=status)
 
     def _refusal(self, status: int, observed: str, *, path: str, account: str) -> str:
-        place = f"{self._base}{path}"
+        resource = path.removeprefix("/v1/").split("/")[0]
         if status == 401:
-            return f"{place}: the key in STRIPE_API_KEY is not accepted (401: {observed}); create a restricted, read-only key in the Stripe dashboard (Developers, API keys) and export it again"
-        if status == 403 and account != OWN_ACCOUNT:
-            return f"{place}: the key may not read account {account} (403: {observed}); connect the account, give the key the permission, or take {account} out of stripe_accounts"
-        if status == 403:
-            resource = path.removeprefix("/v1/").split("/")[0]
-            permission = _PERMISSIONS.get(resource, resource)
-            return f"{place}: the key lacks a permission (403: {observed}); give the restricted key read access to '{permission}' in the Stripe dashboard (Developers, API keys)"
-        if status == 404:
-            return f"{place}: not found (404: {observed}); check [stripe] api_base, and that the object belongs to this account"
-        return f"{place}: refused ({status}: {observed}); this program and the server disagree on the API; check [stripe] api_base"
+            meaning = "the key in STRIPE_API_KEY is not accepted"
+            step = f"create a {_KEY_WANTED}, and export it again"
+        elif status == 403 and account != OWN_ACCOUNT:
+            meaning = f"the key may not read account {account}"
+            step = f"connect the account, give the key the permission, or take {account} out of stripe_accounts"
+        elif status == 403:
+            meaning = "the key lacks a permission"
+            step = f"give the restricted key read access to '{_PERMISSIONS.get(resource, resource)}': Stripe dashboard, Developers, API keys"
+        elif status == 404:
+            meaning, step = "not found", "check [stripe] api_base, and that the object belongs to this account"
+        else:
+            meaning, step = "refused", "this program and the server disagree on the API; check [stripe] api_base"
+        return f"{self._base}{path}: {meaning} ({status}: {observed}); {step}"
 
     def _redact(self, text: str) -> str:
         return _KEY_LIKE.sub("[key]", text.replace(self._key, "[key]"))[:300]
@@ -299,7 +311,9 @@ def _retry_after(error: stripe.StripeError) -> float | None:
     if re.fullmatch(r"\d+(?:\.\d+)?", text.strip()):
         return float(text)
     try:
-        return max(0.0, (email.utils.parsedate_to_datetime(text) - email.utils.parsedate_to_datetime(headers.get("Date") or "")).total_seconds())
+        asked, now = email.utils.parsedate_to_datetime(text), email.utils.parsedate_to_datetime(str(headers.get("Date")))
+        seconds: float = (asked - now).total_seconds()
+        return max(0.0, seconds)
     except (ValueError, TypeError):
         return None
 
@@ -311,7 +325,9 @@ def _address(api_base: str) -> tuple[str, str]:
     except ValueError:
         host = None
     if not host or parts.scheme not in ("http", "https") or parts.username or parts.query or parts.fragment:
-        raise SettingsError(f"[stripe] api_base = {_KEY_LIKE.sub('[key]', api_base)!r} is no web address; expected \"https://api.stripe.com\" or the URL of a compatible server")
+        raise SettingsError(
+            f'[stripe] api_base = {_KEY_LIKE.sub("[key]", api_base)!r} is no web address; expected "https://api.stripe.com" or the URL of a compatible server'
+        )
     return parts.scheme, host.lower()
 
 

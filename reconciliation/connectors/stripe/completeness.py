@@ -10,6 +10,7 @@ later than the longest time to its capture.
 """
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import dataframely as dy
@@ -17,7 +18,7 @@ import polars as pl
 
 from reconciliation.connectors.stripe.parse import IDS_NAMED_MAX, SHOWN_IN_BALANCE
 from reconciliation.errors import IncompletePullError
-from reconciliation.money import currency_exponent
+from reconciliation.money import THREE_DECIMAL, ZERO_DECIMAL
 from reconciliation.schemas.stripe import CompletenessProof
 
 logger = logging.getLogger(__name__)
@@ -30,13 +31,13 @@ LINE_AGE_MIN = timedelta(days=3)
 SOURCE_AGE_MIN = timedelta(days=7)
 """A card authorization may be captured within seven days (https://docs.stripe.com/payments/place-a-hold-on-a-payment-method)."""
 
+CAPTURE_DELAY = timedelta(days=1)
+"""A captured charge may be without its transaction for a while when the capture is asynchronous."""
+
 # The first movement of an object's money is booked when the object is made or captured. Later ones (a dispute won, a transfer
 # reversed, a refund that fails) come months after it, so their source may be older than any pull.
 _FIRST_MOVEMENTS = ("charge", "payment", "refund", "payment_refund", "payout", "transfer", "application_fee")
 _SOURCE_PREFIX = r"^(ch|py|re|pyr|dp|du|po|tr|fee)_"
-
-_FINDING = {**dict.fromkeys(GROUP, pl.String), "result": pl.String, "finding": pl.String, "id": pl.String}
-_VERDICT = {**dict.fromkeys(GROUP, pl.String), "result": pl.String, "reason": pl.String}
 
 
 def prove_complete(
@@ -55,17 +56,20 @@ def prove_complete(
     Returns:
         `CompletenessProof`, one row per group and check; a `failed` reason names ids, at most ten, and how many there are.
     """
-    payouts = payouts.filter(pl.col("created_at") < complete_through).pipe(_with_group, transactions)
+    payouts = _with_group(payouts.filter(pl.col("created_at") < complete_through), transactions)
     groups = pl.concat([frame.select(GROUP) for frame in (transactions, snapshots, payouts)]).unique().sort(GROUP)
-    lines = _look_up_lines(payouts, members=members, transactions=transactions)
+    itemised = _itemised(payouts, transactions=transactions)
+    lines = _look_up_lines(itemised, members=members, transactions=transactions)
+    referred = [
+        _check_sources(transactions, sources=sources, payouts=payouts),
+        _check_charges(sources, groups=groups, transactions=transactions, complete_through=complete_through),
+        _check_lines(lines),
+        _check_own(payouts, transactions=transactions),
+    ]
     checks = {
         "balance_rolls_forward": _roll_forward(groups, transactions=transactions, snapshots=snapshots, complete_through=complete_through),
-        "payouts_equal_lines": _conclude(groups, _check_payouts(payouts, lines), done=_count(_itemised(payouts), "payout with lines", "payouts with lines")),
-        "references_present": _conclude(
-            groups,
-            pl.concat([_check_sources(transactions, sources=sources, payouts=payouts), _check_lines(lines), _check_own(payouts, transactions=transactions)]),
-            done=_count(transactions, "transaction", "transactions"),
-        ),
+        "payouts_equal_lines": _conclude(groups, _check_payouts(itemised, lines=lines), checked=itemised, noun="payouts with lines"),
+        "references_present": _conclude(groups, pl.concat(referred), checked=transactions, noun="transactions"),
     }
     proofs = pl.concat([verdicts.with_columns(check=pl.lit(name)) for name, verdicts in checks.items()])
     through = pl.min_horizontal(pl.lit(complete_through).cast(pl.Datetime("us", "UTC")), pl.col("through"))
@@ -87,7 +91,13 @@ def require_complete(proofs: pl.DataFrame, *, accept_incomplete: bool) -> None:
         logger.warning("the pull is incomplete and was accepted: %s failed checks", len(gaps))
         return
     raise IncompletePullError(
-        "\n".join(["Stripe's data is not complete; nothing was reconciled.", *gaps, "Run again to read it once more; if it stays, look the ids up in Stripe. --accept-incomplete goes on and says so on every page."])
+        "\n".join(
+            [
+                "Stripe's data is not complete; nothing was reconciled.",
+                *gaps,
+                "Run again to read it once more; if it stays, look the ids up in Stripe. --accept-incomplete goes on and says so on every page.",
+            ]
+        )
     )
 
 
@@ -170,7 +180,9 @@ def _pair_snapshots(groups: pl.DataFrame, *, taken: pl.DataFrame, snapshots: pl.
         .join(at_second.rename({"second": "earlier", "same": "at_earlier"}), on=[*GROUP, "earlier"], how="left")
         .join(at_second.rename({"second": "later", "same": "at_later"}), on=[*GROUP, "later"], how="left")
         .with_columns(pl.col("net", "at_earlier", "at_later").fill_null(0))
-        .with_columns(is_equal=(rest == 0) | (rest == -pl.col("at_earlier")) | (rest == pl.col("at_later")) | (rest == pl.col("at_later") - pl.col("at_earlier")))
+        .with_columns(
+            is_equal=(rest == 0) | (rest == -pl.col("at_earlier")) | (rest == pl.col("at_later")) | (rest == pl.col("at_later") - pl.col("at_earlier"))
+        )
     )
 
 
@@ -183,34 +195,163 @@ def _with_group(payouts: pl.DataFrame, transactions: pl.DataFrame) -> pl.DataFra
     return payouts.join(own, on=["stripe_account", "balance_transaction_id"], how="left").with_columns(pl.col("balance_type").fill_null("payments"))
 
 
-def _itemised(payouts: pl.DataFrame) -> pl.DataFrame:
-    return payouts.filter(pl.col("is_automatic") & (pl.col("reconciliation_status") == "completed"))
+def _itemised(payouts: pl.DataFrame, *, transactions: pl.DataFrame) -> pl.DataFrame:
+    """Return the payouts that Stripe itemises, and whether they or some of their lines may be older than the pull.
 
-
-def _look_up_lines(payouts: pl.DataFrame, *, members: pl.DataFrame, transactions: pl.DataFrame) -> pl.DataFrame:
-    """Return one row per line of an itemised payout, without the payout's own transaction; `net_minor` is null when it was not pulled.
-
-    `is_old`: the payout itself was made before the earliest transaction pulled. `may_be_old`: one of its lines may have been.
+    `is_old`: made before the earliest transaction pulled. `may_hold_old`: a line of it may have been. Such a line was not in the
+    automatic payout before this one, so it became available after that one was made: it waited all the time from before the
+    pull until then, and no line waits longer than the longest wait seen.
     """
     start = transactions.group_by("stripe_account").agg(start=pl.col("created_at").min())
-    waits = transactions.filter(~pl.col("type").str.starts_with("payout")).group_by("stripe_account", "currency").agg(wait=(pl.col("available_at") - pl.col("created_at")).max())
-    before = pl.col("created_at").shift(1).over("stripe_account", "currency", order_by="created_at")
-    known = (
-        payouts.with_columns(payout_before=pl.when("is_automatic").then(pl.col("created_at").filter("is_automatic").max().over("stripe_account", "currency") * 0 + 0))
-        if False
-        else payouts.filter("is_automatic").with_columns(payout_before=before)
-    )
-    aged = (
-        _itemised(known)
+    wait = (pl.col("available_at") - pl.col("created_at")).max()
+    waits = transactions.filter(~pl.col("type").str.starts_with("payout")).group_by("stripe_account", "currency").agg(wait=wait)
+    longest = pl.max_horizontal(pl.col("wait"), pl.lit(LINE_AGE_MIN))
+    return (
+        payouts.filter("is_automatic")
+        .with_columns(payout_before=pl.col("created_at").shift(1).over("stripe_account", "currency", order_by="created_at"))
+        .filter(pl.col("reconciliation_status") == "completed")
         .join(start, on="stripe_account", how="left")
         .join(waits, on=["stripe_account", "currency"], how="left")
         .with_columns(
-            is_old=pl.col("start").is_null() | (pl.col("created_at") < pl.col("start")),
-            may_be_old=(pl.col("payout_before") - pl.col("start") > pl.max_horizontal(pl.col("wait").fill_null(LINE_AGE_MIN), pl.lit(LINE_AGE_MIN))).not_().fill_null(True),
+            is_old=(pl.col("created_at") < pl.col("start")).fill_null(True),
+            may_hold_old=(pl.col("payout_before") - pl.col("start") <= longest).fill_null(True),
         )
     )
+
+
+def _look_up_lines(itemised: pl.DataFrame, *, members: pl.DataFrame, transactions: pl.DataFrame) -> pl.DataFrame:
+    """Return the lines of itemised payouts without each payout's own transaction; `net_minor` is null where one was not pulled."""
     return (
-        aged.join(members.rename({"balance_transaction_id": "line_id"}), on=["stripe_account", "payout_id"], how="left")
-        .filter(pl.col("line_id").is_null() | (pl.col("line_id") != pl.col("balance_transaction_id").fill_null("")))
+        itemised.join(members.rename({"balance_transaction_id": "line_id"}), on=["stripe_account", "payout_id"])
+        .filter(pl.col("line_id") != pl.col("balance_transaction_id").fill_null(""))
         .join(transactions.select("stripe_account", "net_minor", line_id="balance_transaction_id"), on=["stripe_account", "line_id"], how="left")
     )
+
+
+def _check_payouts(itemised: pl.DataFrame, *, lines: pl.DataFrame) -> pl.DataFrame:
+    """Compare each itemised payout with the net of its lines."""
+    totals = lines.group_by("stripe_account", "payout_id").agg(net=pl.col("net_minor").sum(), missing=pl.col("net_minor").null_count())
+    compared = itemised.join(totals, on=["stripe_account", "payout_id"], how="left").with_columns(pl.col("net", "missing").fill_null(0))
+    has_gap = pl.col("missing") > 0
+    cases = [
+        (pl.col("is_old"), "noted", "payouts older than the earliest transaction pulled, not compared"),
+        (has_gap & pl.col("may_hold_old"), "unproven", "payouts with lines not pulled, which may be older than the earliest transaction pulled"),
+        (has_gap, "failed", "payouts with lines that were not pulled"),
+        (pl.col("net") != pl.col("amount_minor"), "failed", "payouts of another amount than their lines come to"),
+    ]
+    detail = pl.when(has_gap | pl.col("is_old")).then(pl.lit("")).otherwise(pl.format(" ({} against {})", _money("amount_minor"), _money("net")))
+    return _find(compared, cases, named=pl.col("payout_id") + detail)
+
+
+# --- what is referred to ---------------------------------------------------------------------------------------------
+
+
+def _check_lines(lines: pl.DataFrame) -> pl.DataFrame:
+    """Find lines of payouts that are no transaction pulled."""
+    missing = lines.filter(pl.col("net_minor").is_null())
+    cases = [
+        (pl.col("is_old"), "noted", "lines of payouts older than the earliest transaction pulled"),
+        (pl.col("may_hold_old"), "unproven", "lines not pulled, which may be older than the earliest transaction pulled"),
+        (pl.lit(True), "failed", "lines of payouts that were not pulled"),
+    ]
+    return _find(missing, cases, named=pl.format("{} of {}", "line_id", "payout_id"))
+
+
+def _check_own(payouts: pl.DataFrame, *, transactions: pl.DataFrame) -> pl.DataFrame:
+    """Find payouts whose own transaction, or that of their return, was not pulled."""
+    start = transactions.group_by("stripe_account").agg(start=pl.col("created_at").min())
+    named = ["balance_transaction_id", "failure_balance_transaction_id"]
+    own = payouts.unpivot(on=named, index=[*GROUP, "payout_id", "created_at"], value_name="own_id").filter(pl.col("own_id").is_not_null())
+    missing = own.join(transactions.select("stripe_account", own_id="balance_transaction_id"), on=["stripe_account", "own_id"], how="anti")
+    is_old = (pl.col("created_at") < pl.col("start")).fill_null(True)
+    cases = [
+        (is_old, "noted", "transactions of payouts older than the earliest transaction pulled"),
+        (pl.lit(True), "failed", "transactions of payouts themselves that were not pulled"),
+    ]
+    return _find(missing.join(start, on="stripe_account", how="left"), cases, named=pl.format("{} of {}", "own_id", "payout_id"))
+
+
+def _check_sources(transactions: pl.DataFrame, *, sources: pl.DataFrame, payouts: pl.DataFrame) -> pl.DataFrame:
+    """Find transactions whose source, of a kind that is pulled, is not there."""
+    known = pl.concat(
+        [sources.select("stripe_account", "source_id", made_at="created_at"), payouts.select("stripe_account", source_id="payout_id", made_at="created_at")]
+    )
+    pointing = transactions.with_columns(start=pl.col("created_at").min().over("stripe_account")).filter(pl.col("source_id").str.contains(_SOURCE_PREFIX))
+    matched = pointing.join(known, on=["stripe_account", "source_id"], how="left")
+    is_first = pl.col("type").is_in(_FIRST_MOVEMENTS)
+    # As late as a first movement ever followed its object in this account.
+    late = pl.max_horizontal((pl.col("created_at") - pl.col("made_at")).filter(is_first).max().over("stripe_account"), pl.lit(SOURCE_AGE_MIN))
+    cases = [
+        (is_first & (pl.col("created_at") - pl.col("start") > pl.col("late")), "failed", "sources that were not pulled"),
+        (pl.lit(True), "unproven", "sources not pulled, which may be older than the earliest transaction pulled"),
+    ]
+    return _find(matched.with_columns(late=late).filter(pl.col("made_at").is_null()), cases, named=pl.format("{} of {}", "source_id", "balance_transaction_id"))
+
+
+def _check_charges(sources: pl.DataFrame, *, groups: pl.DataFrame, transactions: pl.DataFrame, complete_through: datetime) -> pl.DataFrame:
+    """Find charges that took money without a transaction pulled; that is how a lost transaction in no payout is named."""
+    start = transactions.group_by("stripe_account").agg(start=pl.col("created_at").min())
+    took = sources.filter((pl.col("object") == "charge") & (pl.col("status") == "succeeded") & (pl.col("created_at") < complete_through - CAPTURE_DELAY))
+    lost = (
+        took.join(start, on="stripe_account")
+        .filter(pl.col("created_at") >= pl.col("start"))
+        .join(transactions.select("stripe_account", "source_id"), on=["stripe_account", "source_id"], how="anti")
+    )
+    # A charge knows no settlement currency: it is shown under its own where the balance has that, else under the first.
+    payments = groups.filter(pl.col("balance_type") == "payments")
+    own = payments.with_columns(presentment_currency="currency")
+    placed = lost.join(own, on=["stripe_account", "presentment_currency"], how="left").join(
+        groups.sort(pl.col("balance_type") != "payments", "currency").group_by("stripe_account", maintain_order=True).first(),
+        on="stripe_account",
+        suffix="_first",
+    )
+    shown = placed.with_columns(pl.coalesce("currency", "currency_first"), pl.coalesce("balance_type", "balance_type_first"))
+    return _find(shown, [(pl.lit(True), "failed", "charges that succeeded and whose transaction was not pulled")], named=pl.col("source_id"))
+
+
+# --- from findings to a verdict --------------------------------------------------------------------------------------
+
+
+def _find(rows: pl.DataFrame, cases: Sequence[tuple[pl.Expr, str, str]], *, named: pl.Expr) -> pl.DataFrame:
+    """Return one finding per row that falls under a case, the first that holds."""
+    result, finding = pl.lit(None, dtype=pl.String), pl.lit(None, dtype=pl.String)
+    for condition, verdict, text in reversed(cases):
+        result = pl.when(condition).then(pl.lit(verdict)).otherwise(result)
+        finding = pl.when(condition).then(pl.lit(text)).otherwise(finding)
+    return rows.select(*GROUP, result=result, finding=finding, id=named).filter(pl.col("result").is_not_null())
+
+
+def _conclude(groups: pl.DataFrame, findings: pl.DataFrame, *, checked: pl.DataFrame, noun: str) -> pl.DataFrame:
+    """Sum findings up: failed before unproven; what is only noted leaves a check proven, and its reason says so."""
+    counts = checked.group_by(GROUP).agg(checked=pl.len())
+    more = pl.when(pl.col("count") > IDS_NAMED_MAX).then(pl.lit(", …")).otherwise(pl.lit(""))
+    by_finding = (
+        findings.unique()
+        .group_by(*GROUP, "result", "finding")
+        .agg(ids=pl.col("id").sort().head(IDS_NAMED_MAX).str.join(", "), count=pl.len())
+        .with_columns(text=pl.format("{} ({}): {}", "finding", "count", pl.col("ids") + more))
+        # Alphabetical is also the order of weight: failed, noted, unproven.
+        .sort(*GROUP, "result", "finding")
+        .group_by(GROUP, maintain_order=True)
+        .agg(has_failed=(pl.col("result") == "failed").any(), has_unproven=(pl.col("result") == "unproven").any(), texts=pl.col("text").str.join("; "))
+    )
+    said = pl.when(pl.col("texts").is_not_null()).then(pl.format("; {}", "texts")).otherwise(pl.lit(""))
+    return (
+        groups.join(counts, on=GROUP, how="left")
+        .join(by_finding, on=GROUP, how="left")
+        .select(
+            *GROUP,
+            result=pl.when(pl.col("has_failed")).then(pl.lit("failed")).when(pl.col("has_unproven")).then(pl.lit("unproven")).otherwise(pl.lit("proven")),
+            reason=pl.format("{} checked: {}{}", pl.lit(noun), pl.col("checked").fill_null(0), said),
+            through=pl.lit(None, dtype=pl.Datetime("us", "UTC")),
+        )
+    )
+
+
+def _money(column: str) -> pl.Expr:
+    """Write minor units as a decimal with the currency's own decimals, exactly."""
+    exponents = pl.col("currency").replace_strict({**dict.fromkeys(ZERO_DECIMAL, 0), **dict.fromkeys(THREE_DECIMAL, 3)}, default=2, return_dtype=pl.Int64)
+    digits = pl.col(column).abs().cast(pl.String).str.pad_start(4, "0")
+    whole, part = digits.str.slice(0, digits.str.len_chars() - exponents), digits.str.slice(digits.str.len_chars() - exponents)
+    plain = pl.when(exponents == 0).then(whole.str.replace(r"^0+(\d)", "$1")).otherwise(whole.str.replace(r"^0+(\d)", "$1") + "." + part)
+    return pl.when(pl.col(column) < 0).then(pl.lit("-")).otherwise(pl.lit("")) + plain + " " + pl.col("currency")

@@ -73,6 +73,7 @@ _SOURCE = {
     "description": pl.String,
     "presentment_details": pl.Struct({"presentment_amount": pl.Int64, "presentment_currency": pl.String}),
     "status": pl.String,
+    "captured": pl.Boolean,
     "reversed": pl.Boolean,
     "refunded": pl.Boolean,
     "reason": pl.String,
@@ -172,12 +173,17 @@ def parse_payout_members(pages: Mapping[str, Sequence[bytes]], *, account: str) 
     Raises:
         StripeAccessError: a page is no list, or a balance transaction is listed under two payouts.
     """
-    frames = [_to_frame(_rows(listing), {"id": pl.String}, what=f"lines of {payout_id}").with_columns(payout_id=pl.lit(payout_id)) for payout_id, listing in pages.items()]
+    frames = [
+        _to_frame(_rows(listing), {"id": pl.String}, what=f"lines of {payout_id}").with_columns(payout_id=pl.lit(payout_id))
+        for payout_id, listing in pages.items()
+    ]
     raw = pl.concat([pl.DataFrame(schema={"id": pl.String, "payout_id": pl.String}), *frames]).unique(maintain_order=True)
     twice = raw.filter(pl.col("id").is_duplicated())
     if twice.height:
         named = name_ids(twice.sort("id").select(pl.format("{} under {}", "id", "payout_id")).to_series())
-        raise StripeAccessError(f"/v1/balance_transactions?payout=…: listed under more than one payout: {named}; a balance transaction belongs to one at most. Repeat the run")
+        raise StripeAccessError(
+            f"/v1/balance_transactions?payout=…: listed under more than one payout: {named}; a balance transaction belongs to one at most. Repeat the run"
+        )
     return _checked(PayoutMember, raw.select(stripe_account=pl.lit(account), payout_id="payout_id", balance_transaction_id="id"), key="balance_transaction_id")
 
 
@@ -205,12 +211,15 @@ def parse_sources(pages: Sequence[bytes], *, account: str) -> dy.DataFrame[Strip
             charge_id=pl.when(pl.col("object") == "charge").then("id").otherwise(pl.coalesce("charge", "source_transaction")),
             payment_intent_id="payment_intent",
             customer_id="customer",
-            counterparty=pl.coalesce(_not_blank(pl.col("billing_details").struct.field("name")), _not_blank(pl.col("shipping").struct.field("name")), pl.lit("")),
+            counterparty=pl.coalesce(
+                _not_blank(pl.col("billing_details").struct.field("name")), _not_blank(pl.col("shipping").struct.field("name")), pl.lit("")
+            ),
             description=pl.col("description").fill_null(""),
             references=_references(),
             presentment_amount_minor=pl.coalesce(shown("presentment_amount"), pl.col("amount")),
             presentment_currency=pl.coalesce(shown("presentment_currency"), pl.col("currency")).str.to_uppercase(),
-            status=pl.coalesce("status", moved_back, pl.lit("")),
+            # Stripe calls an authorization that was never captured succeeded too; it moved no money.
+            status=pl.when(pl.col("captured").not_()).then(pl.lit("uncaptured")).otherwise(pl.coalesce("status", moved_back, pl.lit(""))),
             reason=pl.coalesce("reason", "failure_reason", "failure_code"),
         ),
         key="source_id",
@@ -235,7 +244,11 @@ def parse_balance(body: bytes, *, account: str, taken_at: datetime) -> dy.DataFr
         .agg(amount_minor=pl.col("amount").sum())
         .sort("currency", "balance_type")
         .select(
-            stripe_account=pl.lit(account), taken_at=pl.lit(taken_at).cast(pl.Datetime("us", "UTC")), currency="currency", balance_type="balance_type", amount_minor="amount_minor"
+            stripe_account=pl.lit(account),
+            taken_at=pl.lit(taken_at).cast(pl.Datetime("us", "UTC")),
+            currency="currency",
+            balance_type="balance_type",
+            amount_minor="amount_minor",
         ),
         key="currency",
     )
@@ -264,7 +277,9 @@ def name_ids(ids: pl.Series) -> str:
 
 def _decode(body: bytes, *, what: str) -> dict[str, Any]:
     if _FRACTION.search(body):
-        raise StripeAccessError(f"an answer that should hold {what} has an amount or a time that is no whole number; Stripe writes integers. Check [stripe] api_base")
+        raise StripeAccessError(
+            f"an answer that should hold {what} has an amount or a time that is no whole number; Stripe writes integers. Check [stripe] api_base"
+        )
     try:
         content = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -275,14 +290,19 @@ def _decode(body: bytes, *, what: str) -> dict[str, Any]:
 
 
 def _rows(pages: Sequence[bytes]) -> list[dict[str, Any]]:
-    return [row for page in pages for row in _decode(page, what="a list").get("data") or []]
+    rows = [row for page in pages for row in _decode(page, what="a list").get("data") or []]
+    if not set(map(type, rows)) <= {dict}:
+        raise StripeAccessError("an answer that should hold a list of objects holds something else; check [stripe] api_base")
+    return rows
 
 
 def _to_frame(rows: Sequence[Mapping[str, Any]], schema: Mapping[str, Any], *, what: str) -> pl.DataFrame:
     try:
         return pl.from_dicts(rows, schema=schema)
     except (pl.exceptions.PolarsError, TypeError, OverflowError) as error:
-        raise StripeAccessError(f"an answer that should hold {what} does not have Stripe's shape ({type(error).__name__}); check [stripe] api_base and the API version") from error
+        raise StripeAccessError(
+            f"an answer that should hold {what} does not have Stripe's shape ({type(error).__name__}); check [stripe] api_base and the API version"
+        ) from error
 
 
 def _checked(schema: type[S], frame: pl.DataFrame, *, key: str) -> dy.DataFrame[S]:
@@ -291,7 +311,8 @@ def _checked(schema: type[S], frame: pl.DataFrame, *, key: str) -> dy.DataFrame[
     counts = result.failure.counts()
     if counts:
         rules = ", ".join(f"{rule} ({count})" for rule, count in sorted(counts.items()))
-        raise StripeAccessError(f"Stripe's answer breaks {rules}: {name_ids(result.failure.invalid()[key].fill_null('?'))}; nothing was stored. Repeat the run; if it stays, report the ids to Stripe")
+        ids = name_ids(result.failure.invalid()[key].fill_null("?"))
+        raise StripeAccessError(f"Stripe's answer breaks {rules}: {ids}; repeat the run, and if it stays, report the ids to Stripe")
     return result.result
 
 
@@ -314,8 +335,12 @@ def _references() -> pl.Expr:
     looks_right = value.str.contains(_REFERENCE_VALUE) & (value.str.count_matches(" ") <= 2)
     is_number = looks_right & value.str.contains(r"\d") & ~value.str.contains(_NO_REFERENCE_VALUE)
     is_named = looks_right & key.str.contains(_REFERENCE_KEY) & (value.str.len_chars() >= 3)
-    from_metadata = pl.col("metadata").list.eval(pl.when((is_number | is_named) & (value.str.len_chars() <= REFERENCE_LENGTH_MAX)).then(value)).list.drop_nulls()
+    from_metadata = (
+        pl.col("metadata").list.eval(pl.when((is_number | is_named) & (value.str.len_chars() <= REFERENCE_LENGTH_MAX)).then(value)).list.drop_nulls()
+    )
     words = pl.col("description").fill_null("").str.extract_all(_REFERENCE_IN_TEXT)
-    from_text = words.list.eval(pl.when(~pl.element().str.contains(_NO_REFERENCE_VALUE) & (pl.element().str.len_chars() <= REFERENCE_LENGTH_MAX)).then(pl.element())).list.drop_nulls()
+    from_text = words.list.eval(
+        pl.when(~pl.element().str.contains(_NO_REFERENCE_VALUE) & (pl.element().str.len_chars() <= REFERENCE_LENGTH_MAX)).then(pl.element())
+    ).list.drop_nulls()
     fields = pl.concat_list("receipt_number", "transfer_group").list.drop_nulls()
     return pl.concat_list(from_metadata, pl.concat_list("invoice").list.drop_nulls(), from_text, fields).list.unique(maintain_order=True)

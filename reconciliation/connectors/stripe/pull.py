@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import TypeVar
 
 import polars as pl
@@ -141,7 +142,7 @@ def _cut(head: bytes, first: int) -> list[tuple[int, int]]:
     behind = oldest + 1 - first
     count = min(SLICES_MAX, math.ceil(behind / seconds))
     edges = [first + behind * number // count for number in range(count + 1)] if count > 0 else []
-    return [edge for edge in zip(edges, edges[1:], strict=False) if edge[0] < edge[1]]
+    return [edge for edge in pairwise(edges) if edge[0] < edge[1]]
 
 
 def _at_once(read: Callable[[R], tuple[bytes, ...]], tasks: Sequence[R]) -> list[tuple[bytes, ...]]:
@@ -162,7 +163,8 @@ def _within(pulled: Pulled, what: str, *, start: datetime, end: datetime) -> Pul
     if outside.height:
         raise StripeAccessError(
             f"{what}: {outside.height} of {pulled.frame.height} rows were created outside the window asked for "
-            f"({start.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ} to {end.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}); the server ignores created[gte] or created[lt]. Check [stripe] api_base"
+            f"({start.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ} to {end.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}); "
+            "the server ignores created[gte] or created[lt]. Check [stripe] api_base"
         )
     logger.info("%s: %s rows in %s pages", what, pulled.frame.height, len(pulled.pages))
     return pulled

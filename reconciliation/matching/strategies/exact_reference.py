@@ -23,8 +23,12 @@ def match_exact_references(pool: Pool, *, kinds: tuple[str, ...], score: float) 
     candidates = _ranked(offered.join(values, left_on="key_id", right_on="item_id"), key, "variant")
     pairs = lines.join(candidates, on=[*key, "rank"], suffix="_stripe")
     lag = (pl.col("date") - pl.col("date_stripe")).dt.total_days()
-    amount = pl.when(pl.col("form") == "net").then(pl.lit("amount equals net of fees")).when(pl.col("component") == "").then(pl.lit("amount equals the residual")).otherwise(
-        pl.format("amount equals {}", "component")
+    amount = (
+        pl.when(pl.col("form") == "net")
+        .then(pl.lit("amount equals net of fees"))
+        .when(pl.col("component") == "")
+        .then(pl.lit("amount equals the residual"))
+        .otherwise(pl.format("amount equals {}", "component"))
     )
     return pair_proposals(
         pairs.select(
@@ -40,7 +44,11 @@ def match_opening_write_offs(pool: Pool) -> pl.DataFrame:
     lines = pool.postings().filter(pl.col("description").str.contains(OPENING_WORDS))
     pairs = lines.join(pool.side("opening"), on=["currency", "amount_minor"], suffix="_opening")
     return pair_proposals(
-        pairs.select(members=pl.concat_list("item_id", "item_id_opening"), score=pl.lit(0.98), evidence=pl.format("{} writes the opening difference off, amounts equal", "document"))
+        pairs.select(
+            members=pl.concat_list("item_id", "item_id_opening"),
+            score=pl.lit(0.98),
+            evidence=pl.format("{} writes the opening difference off, amounts equal", "document"),
+        )
     )
 
 

@@ -10,8 +10,7 @@ name 1.0 (+4.0), digits 1042 shared (+3.0), lag 1 (-0.15), start -1.5: 5.35, a s
 import polars as pl
 
 from reconciliation.matching.assignment import assign_best
-from reconciliation.matching.pool import Pool, lag_in_words, nothing, pair_proposals, variants
-from reconciliation.matching.strategies.payout_lines import PAYOUT_CATEGORIES
+from reconciliation.matching.pool import PAYOUT_CATEGORIES, Pool, lag_in_words, nothing, pair_proposals, variants
 from reconciliation.similarity import contained_similarity, name_similarity
 
 START, NAME, NUMBER, REFERENCE, LAG_A_DAY, RARE = -1.5, 4.0, 3.0, 2.0, -0.15, 2.5
@@ -28,7 +27,8 @@ def match_fuzzily(pool: Pool) -> pl.DataFrame:
         return nothing()
     good = pairs.filter(pl.col("score") >= pool.settings.fuzzy_score_min)
     near_best = good.filter(
-        (pl.col("log_odds") >= pl.col("log_odds").max().over("item_id") - LOG_ODDS_BEHIND_MAX) & (pl.col("log_odds") >= pl.col("log_odds").max().over("key_id") - LOG_ODDS_BEHIND_MAX)
+        (pl.col("log_odds") >= pl.col("log_odds").max().over("item_id") - LOG_ODDS_BEHIND_MAX)
+        & (pl.col("log_odds") >= pl.col("log_odds").max().over("key_id") - LOG_ODDS_BEHIND_MAX)
     ).with_columns(left=pl.col("item_id"), right=pl.col("key_id"), equally_good=pl.len().over("item_id", pl.col("score").round(6)))
     one_form = near_best.sort("score", "variant", descending=[True, False]).unique(["left", "right"], keep="first", maintain_order=True)
     chosen = assign_best(one_form)
@@ -82,13 +82,20 @@ def _score(pairs: pl.DataFrame, pool: Pool) -> pl.DataFrame:
         .group_by("item_id", "key_id").agg(number=pl.col("value").min())
     )  # fmt: skip
     scored = pairs.with_columns(
-        name=name_similarity(pairs["counterparty"], pairs["counterparty_stripe"]), contained=contained_similarity(pairs["reference_text_line"], pairs["reference"])
+        name=name_similarity(pairs["counterparty"], pairs["counterparty_stripe"]),
+        contained=contained_similarity(pairs["reference_text_line"], pairs["reference"]),
     ).join(shared, on=["item_id", "key_id"], how="left")
     rare = (pl.col("n_lines") == 1) & (pl.col("n_offers") == 1)
     evidence_of_name = ((pl.col("name") - 0.6) / 0.4).clip(-1, 1).fill_null(0) * NAME
-    evidence_of_reference = pl.when(pl.col("number").is_not_null()).then(NUMBER).otherwise(((pl.col("contained") - 0.7) / 0.3).clip(-0.5, 1).fill_null(0) * REFERENCE)
+    evidence_of_reference = (
+        pl.when(pl.col("number").is_not_null()).then(NUMBER).otherwise(((pl.col("contained") - 0.7) / 0.3).clip(-0.5, 1).fill_null(0) * REFERENCE)
+    )
     log_odds = START + evidence_of_name + evidence_of_reference + LAG_A_DAY * pl.col("lag").abs() + RARE * rare.cast(pl.Float64)
-    named = pl.when(pl.col("name").is_null()).then(pl.lit("no name to compare")).otherwise(pl.format("names {}% alike", (pl.col("name") * 100).round(0).cast(pl.Int64)))
+    named = (
+        pl.when(pl.col("name").is_null())
+        .then(pl.lit("no name to compare"))
+        .otherwise(pl.format("names {}% alike", (pl.col("name") * 100).round(0).cast(pl.Int64)))
+    )
     numbered = pl.when(pl.col("number").is_not_null()).then(pl.format(", digits {} on both sides", "number")).otherwise(pl.lit(""))
     amount = pl.when(pl.col("form") == "net").then(pl.lit(", amount equals net of fees, ")).otherwise(pl.lit(", amount equals gross, "))
     once = pl.when(rare).then(pl.lit(", the only such amount open on both sides")).otherwise(pl.lit(""))

@@ -8,9 +8,7 @@ Worked: payout -874.01 created 12 October, expected on the 14th; a deposit of -8
 
 import polars as pl
 
-from reconciliation.matching.pool import Pool, pair_proposals
-
-PAYOUT_CATEGORIES = ["payout", "payout_reversal", "topup", "topup_reversal"]
+from reconciliation.matching.pool import PAYOUT_CATEGORIES, Pool, pair_proposals
 
 
 def match_payout_lines(pool: Pool, *, other_side: str) -> pl.DataFrame:
@@ -42,7 +40,9 @@ def match_payout_references(pool: Pool) -> pl.DataFrame:
     lines = _ranked(pool.side("bank").join(values, on="item_id"), key)
     pairs = payouts.join(lines, on=[*key, "rank"], suffix="_line")
     return pair_proposals(
-        pairs.select(members=pl.concat_list("item_id", "item_id_line"), score=pl.lit(1.0), evidence=pl.format("{} on the bank statement, amounts equal", "value"))
+        pairs.select(
+            members=pl.concat_list("item_id", "item_id_line"), score=pl.lit(1.0), evidence=pl.format("{} on the bank statement, amounts equal", "value")
+        )
     )
 
 

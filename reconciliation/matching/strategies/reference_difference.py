@@ -17,11 +17,15 @@ def match_reference_differences(pool: Pool) -> pl.DataFrame:
     values = pool.values("stripe_id", "invoice")
     offered = variants(pool.side("stripe")).filter((pl.col("component") == "gross") | (pl.col("form") == "net"))
     named_lines = lines.join(values, on="item_id").with_columns(n=pl.col("item_id").n_unique().over("value", "currency", pl.col("amount_minor").sign()))
-    named_offers = offered.join(values, left_on="key_id", right_on="item_id").with_columns(m=pl.col("key_id").n_unique().over("value", "currency", pl.col("amount_minor").sign()))
+    named_offers = offered.join(values, left_on="key_id", right_on="item_id").with_columns(
+        m=pl.col("key_id").n_unique().over("value", "currency", pl.col("amount_minor").sign())
+    )
     pairs = named_lines.filter(pl.col("n") == 1).join(named_offers.filter(pl.col("m") == 1), on=["value", "currency"], suffix="_stripe")
     lag = (pl.col("date") - pl.col("date_stripe")).dt.total_days()
     sound = pairs.with_columns(lag=lag, off=(pl.col("amount_minor") - pl.col("amount_minor_stripe")).abs()).filter(
-        (pl.col("amount_minor").sign() == pl.col("amount_minor_stripe").sign()) & (pl.col("lag").abs() <= pool.settings.difference_window_days) & (pl.col("off") > 0)
+        (pl.col("amount_minor").sign() == pl.col("amount_minor_stripe").sign())
+        & (pl.col("lag").abs() <= pool.settings.difference_window_days)
+        & (pl.col("off") > 0)
     )
     nearest = sound.sort("off", "variant").unique(["item_id", "key_id"], keep="first", maintain_order=True)
     return pair_proposals(

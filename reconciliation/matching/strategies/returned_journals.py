@@ -10,8 +10,7 @@ residual -0.29 - ledger -0.29 = 0.
 import polars as pl
 
 from reconciliation.matching.pool import Pool, nothing, pair_proposals
-
-EFFECT = pl.when(pl.col("side").is_in(["ledger", "bank"])).then(-pl.col("amount_minor")).otherwise(pl.col("amount_minor"))
+from reconciliation.schemas.items import EFFECT
 
 
 def match_returned_journals(pool: Pool) -> pl.DataFrame:

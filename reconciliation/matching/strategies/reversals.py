@@ -22,9 +22,7 @@ def match_named_reversals(pool: Pool) -> pl.DataFrame:
     )
     key = ["account", "currency", "own"]
     posted = _ranked(ledger, [*key, "amount_minor"])
-    pairs = _ranked(reversing, [*key, "opposite"]).join(
-        posted, left_on=[*key, "opposite", "rank"], right_on=[*key, "amount_minor", "rank"], suffix="_posted"
-    )
+    pairs = _ranked(reversing, [*key, "opposite"]).join(posted, left_on=[*key, "opposite", "rank"], right_on=[*key, "amount_minor", "rank"], suffix="_posted")
     return pair_proposals(
         pairs.filter(pl.col("item_id") != pl.col("item_id_posted")).select(
             members=pl.concat_list("item_id", "item_id_posted"),
@@ -59,15 +57,25 @@ def match_stripe_reversals(pool: Pool) -> pl.DataFrame:
     by_payout = gross.filter(pl.col("payout_id").ne("") & (pl.col("type").str.contains(PAYOUT_TYPES) | (pl.col("leg") == "cash"))).with_columns(
         link=pl.when(pl.col("leg") == "cash").then("payout_id").otherwise("source_id"), why=pl.lit("one payout and its return")
     )
-    by_dispute = gross.filter(pl.col("category").is_in(["dispute", "dispute_reversal"])).with_columns(link=pl.col("source_id"), why=pl.lit("one dispute, withdrawn and reinstated"))
-    charges = gross.filter(pl.col("charge_id").ne("") & pl.col("category").is_in(["charge", "refund", "charge_failure", "refund_failure", "partial_capture_reversal"]) & old_enough)
+    by_dispute = gross.filter(pl.col("category").is_in(["dispute", "dispute_reversal"])).with_columns(
+        link=pl.col("source_id"), why=pl.lit("one dispute, withdrawn and reinstated")
+    )
+    charges = gross.filter(
+        pl.col("charge_id").ne("") & pl.col("category").is_in(["charge", "refund", "charge_failure", "refund_failure", "partial_capture_reversal"]) & old_enough
+    )
     by_charge = charges.with_columns(link=pl.col("charge_id"), why=pl.lit("one charge, given back in full"))
     reserves = gross.filter((pl.col("source_id") == "") & pl.col("type").str.contains("reserve|hold|release"))
-    by_reserve = reserves.with_columns(link=pl.concat_str(["type", pl.col("occurred_at").dt.to_string("iso")], separator="|"), why=pl.lit("one movement between two parts of the balance"))
+    by_reserve = reserves.with_columns(
+        link=pl.concat_str(["type", pl.col("occurred_at").dt.to_string("iso")], separator="|"), why=pl.lit("one movement between two parts of the balance")
+    )
     linked = pl.concat([by_payout, by_dispute, by_charge, by_reserve]).filter(pl.col("link") != "")
     pairs = _opposites(linked.with_columns(account=pl.lit("")), key=["stripe_account", "account", "currency", "link", "why"])
     return pair_proposals(
-        pairs.select(members=pl.concat_list("item_id", "item_id_positive"), score=pl.lit(0.95), evidence=pl.format("{} and {} cancel: {}", "item_id_positive", "item_id", "why"))
+        pairs.select(
+            members=pl.concat_list("item_id", "item_id_positive"),
+            score=pl.lit(0.95),
+            evidence=pl.format("{} and {} cancel: {}", "item_id_positive", "item_id", "why"),
+        )
     )
 
 

@@ -63,7 +63,10 @@ def match_fee_journals(pool: Pool) -> pl.DataFrame:
     bearable = near.filter((pl.col("off") <= rounding) | (pl.col("off") <= pl.col("amount_minor").abs() * pool.settings.summary_share_max))
     best = bearable.sort("off", "source", "set").unique(["item_id"], keep="first", maintain_order=True)
     return pl.concat(
-        [_proposals(best.filter(pl.col("source") == 1).drop("source", "off"), without_channel, score=0.75), _proposals(best.filter(pl.col("source") == 0).drop("source", "off"), parts, score=0.74)]
+        [
+            _proposals(best.filter(pl.col("source") == 1).drop("source", "off"), without_channel, score=0.75),
+            _proposals(best.filter(pl.col("source") == 0).drop("source", "off"), parts, score=0.74),
+        ]
     )
 
 
@@ -76,12 +79,19 @@ def _summary_lines(pool: Pool) -> pl.DataFrame:
     month = text.str.extract(r"(?i)\b((?:" + "|".join(name[:3] + "[a-z]*" for name in MONTH_NAMES) + r")\.? \d{4})\b", 1)
     number = month.str.slice(0, 3).str.to_lowercase().replace_strict([n[:3].lower() for n in MONTH_NAMES], [f"{i:02d}" for i in range(1, 13)], default=None)
     said = (
-        pl.when(text.str.contains(FEE_WORDS)).then(pl.lit("fees")).when(text.str.contains(REFUND_WORDS)).then(pl.lit("refunds")).when(text.str.contains(SALES_WORDS)).then(pl.lit("sales"))
+        pl.when(text.str.contains(FEE_WORDS))
+        .then(pl.lit("fees"))
+        .when(text.str.contains(REFUND_WORDS))
+        .then(pl.lit("refunds"))
+        .when(text.str.contains(SALES_WORDS))
+        .then(pl.lit("sales"))
     )
     return lines.with_columns(
         said=said.otherwise(pl.lit("")),
         text_day=text.str.extract(r"\b(\d{4}-\d{2}-\d{2})\b", 1).str.to_date("%Y-%m-%d", strict=False),
-        text_month=pl.coalesce(pl.concat_str([month.str.extract(r"(\d{4})$", 1), number], separator="-"), text.str.extract(r"\b(\d{4}-\d{2})\b", 1), "origin_period"),
+        text_month=pl.coalesce(
+            pl.concat_str([month.str.extract(r"(\d{4})$", 1), number], separator="-"), text.str.extract(r"\b(\d{4}-\d{2})\b", 1), "origin_period"
+        ),
     )
 
 
@@ -102,7 +112,9 @@ def _bucketed(pool: Pool) -> pl.DataFrame:
         "month": pl.col("origin_period"),
         "payout": pl.col("payout_id").str.to_uppercase(),
     }
-    placed = pl.concat([flagged.select(*columns, bucket=pl.lit(name), key=key) for name, key in buckets.items()]).filter(pl.col("key").is_not_null() & (pl.col("key") != ""))
+    placed = pl.concat([flagged.select(*columns, bucket=pl.lit(name), key=key) for name, key in buckets.items()]).filter(
+        pl.col("key").is_not_null() & (pl.col("key") != "")
+    )
     return pl.concat([placed.filter(test).with_columns(set=pl.lit(name), meaning=pl.lit(meaning)) for name, (meaning, test) in SETS.items()])
 
 
@@ -117,12 +129,30 @@ def _offers(lines: pl.DataFrame, parts: pl.DataFrame) -> pl.DataFrame:
 def _line_keys(lines: pl.DataFrame) -> pl.DataFrame:
     """List the buckets each line may stand for, nearest first."""
     columns = ["item_id", "currency", "amount_minor", "said"]
-    days = [lines.select(*columns, bucket=pl.lit(kind), key=(pl.col("date") - pl.duration(days=lag)).dt.to_string("iso"), far=pl.lit(lag)) for lag in range(4) for kind in ("day", "utc_day")]
+    days = [
+        lines.select(*columns, bucket=pl.lit(kind), key=(pl.col("date") - pl.duration(days=lag)).dt.to_string("iso"), far=pl.lit(lag))
+        for lag in range(4)
+        for kind in ("day", "utc_day")
+    ]
     said = [lines.select(*columns, bucket=pl.lit(kind), key=pl.col("text_day").dt.to_string("iso"), far=pl.lit(0)) for kind in ("day", "utc_day")]
-    weeks = [lines.select(*columns, bucket=pl.lit("week"), key=(pl.col("date") - pl.duration(days=lag)).dt.strftime("%G-W%V"), far=pl.lit(lag)) for lag in (0, 3, 7)]
+    weeks = [
+        lines.select(*columns, bucket=pl.lit("week"), key=(pl.col("date") - pl.duration(days=lag)).dt.strftime("%G-W%V"), far=pl.lit(lag)) for lag in (0, 3, 7)
+    ]
     months = [lines.select(*columns, bucket=pl.lit("month"), key=pl.col(name), far=pl.lit(far)) for far, name in enumerate(("text_month", "origin_period"))]
-    payouts = [lines.select(*columns, bucket=pl.lit("payout"), key=pl.concat_str(["description", "reference"], separator=" ").str.extract(r"\b(po_[A-Za-z0-9_]+)", 1).str.to_uppercase(), far=pl.lit(0))]
-    return pl.concat([*days, *said, *weeks, *months, *payouts]).drop_nulls("key").sort("far").unique(["item_id", "bucket", "key"], keep="first", maintain_order=True)
+    payouts = [
+        lines.select(
+            *columns,
+            bucket=pl.lit("payout"),
+            key=pl.concat_str(["description", "reference"], separator=" ").str.extract(r"\b(po_[A-Za-z0-9_]+)", 1).str.to_uppercase(),
+            far=pl.lit(0),
+        )
+    ]
+    return (
+        pl.concat([*days, *said, *weeks, *months, *payouts])
+        .drop_nulls("key")
+        .sort("far")
+        .unique(["item_id", "bucket", "key"], keep="first", maintain_order=True)
+    )
 
 
 def _proposals(hits: pl.DataFrame, parts: pl.DataFrame, *, score: float) -> pl.DataFrame:
@@ -145,7 +175,12 @@ def _with_omissions(offers: pl.DataFrame, parts: pl.DataFrame, pool: Pool) -> pl
     """Propose fee journals that equal a bucket without one or two transactions that are not posted at all, if only one choice fits."""
     found = []
     for offer in offers.filter(pl.col("meaning") == "fees").sort("item_id", "bucket", "key", "set").to_dicts():
-        inside = parts.filter((pl.col("bucket") == offer["bucket"]) & (pl.col("key") == offer["key"]) & (pl.col("set") == offer["set"]) & (pl.col("currency") == offer["currency"]))
+        inside = parts.filter(
+            (pl.col("bucket") == offer["bucket"])
+            & (pl.col("key") == offer["key"])
+            & (pl.col("set") == offer["set"])
+            & (pl.col("currency") == offer["currency"])
+        )
         candidates = inside.filter(pl.col("is_gross_open") & (pl.col("component") != "gross")).sort("item_id")
         excess = offer["total"] - offer["amount_minor"]
         if candidates.is_empty() or candidates.height > OMITTED_MAX or excess == 0:
@@ -156,5 +191,11 @@ def _with_omissions(offers: pl.DataFrame, parts: pl.DataFrame, pool: Pool) -> pl
             choices.append(tuple(amounts))
         if len(choices) == 1:
             kept = inside.filter(~pl.col("item_id").is_in(list(choices[0])))["item_id"].sort().to_list()
-            found.append({"members": [offer["item_id"], *kept], "score": 0.9, "evidence": f"sum of {len(kept)} fees of {offer['key']} without {len(choices[0])} not posted yet, the only choice that fits"})
+            found.append(
+                {
+                    "members": [offer["item_id"], *kept],
+                    "score": 0.9,
+                    "evidence": f"sum of {len(kept)} fees of {offer['key']} without {len(choices[0])} not posted yet, the only choice that fits",
+                }
+            )
     return pair_proposals(pl.DataFrame(found, schema={"members": pl.List(pl.String), "score": pl.Float64, "evidence": pl.String})) if found else nothing()

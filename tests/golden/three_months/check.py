@@ -6,7 +6,7 @@ import csv
 import json
 import sys
 from collections import Counter, defaultdict
-from datetime import datetime, timedelta, timezone, UTC
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 

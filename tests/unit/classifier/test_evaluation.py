@@ -82,6 +82,6 @@ def test_matching_is_judged_by_edges_and_only_decidable_ones_count_for_recall() 
 
 def test_pairs_on_one_side_have_no_edges() -> None:
     members = pl.DataFrame({"match_id": ["m", "m"], "leg": ["books"] * 2, "side": ["ledger"] * 2, "item": ["JE-1", "JE-1-R"]})
-    truth = pl.DataFrame({"leg": [], "stripe_item": [], "other_item": []}, schema=dict.fromkeys(["leg", "stripe_item", "other_item"], pl.String))
+    truth = pl.DataFrame(schema={"leg": pl.String, "stripe_item": pl.String, "other_item": pl.String, "decidable": pl.Boolean})
     quality = match_quality(members, truth, items=2)
     assert (quality.edges_found, quality.precision, quality.recall, quality.false_matches_per_10000) == (0, 1.0, 1.0, 0.0)

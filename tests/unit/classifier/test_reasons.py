@@ -59,7 +59,7 @@ def test_a_row_that_nothing_moves_has_no_reasons() -> None:
 
 def test_many_rows_keep_their_own_reasons_in_order() -> None:
     random = np.random.default_rng(3)
-    frame = pl.DataFrame({"age_days": random.integers(0, 90, 500).astype(float), "kind": random.choice(["a_b", "c"], 500)})
+    frame = pl.DataFrame({"age_days": random.integers(2, 90, 500).astype(float), "kind": random.choice(["a_b", "c"], 500)})
     features = (Feature("age_days", "numeric"), Feature("kind", "categorical"))
     scores = Scores(pl.Series(np.zeros(500)), pl.Series(np.zeros(500)), pl.DataFrame({"age_days": np.full(500, 1.0), "kind": np.full(500, -0.5)}), 0.0)
     reasons = explain_scores(scores, frame, features)

@@ -1,0 +1,146 @@
+"""What assets share: the settings, the lake with its lock, and the working tables of a month."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import dagster as dg
+import polars as pl
+
+from assets import planning
+from assets.partitions import PullWindow, pull_window, split_book_month
+from reconciliation.calendar import Calendar
+from reconciliation.config import Settings, read_settings
+from reconciliation.lake import Lake
+from reconciliation.months import complete_book, define_month
+from reconciliation.population import Month
+from reconciliation.sources import Sources, assemble_sources, read_stripe_tables
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+WAIT_SECONDS = 600.0
+FILE_TABLES = ("ledger_lines", "bank_lines", "ledger_balances", "set_aside", "files")
+
+Stage = TypeVar("Stage", bound="DataclassInstance")
+
+
+def open_lake(settings: Settings) -> Lake:
+    """Return the lake that the settings name."""
+    return Lake(settings.path(settings.storage.lake))
+
+
+class SettingsResource(dg.ConfigurableResource[Settings]):
+    """The settings file; an empty name is the default one."""
+
+    file: str = ""
+
+    def read(self) -> Settings:
+        """Read the settings, as they stand now."""
+        return read_settings(Path(self.file) if self.file else None)
+
+
+@dataclass(frozen=True)
+class MonthWork:
+    """The tables of one month of one book while it is computed: each stage leaves its frames for the next one.
+
+    They are the scope `work/<book>/<period>` of the lake; what readers see is published by the last stage alone.
+    """
+
+    lake: Lake
+    settings: Settings
+    book: str
+    period: str
+
+    @property
+    def scope(self) -> str:
+        """Name the scope."""
+        return f"work/{self.book}/{self.period}"
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Return the facts noted so far."""
+        return self.lake.facts(self.scope)
+
+    def begin(self, frames: dict[str, pl.DataFrame], **facts: Any) -> None:
+        """Start afresh with the first tables."""
+        self.lake.publish(self.scope, self._staged(frames), facts=facts)
+
+    def keep(self, name: str, stage: "DataclassInstance | pl.DataFrame", **facts: Any) -> None:
+        """Keep a frame, or every frame of a stage's outcome under `<name>.<field>`."""
+        frames = {name: stage} if isinstance(stage, pl.DataFrame) else {f"{name}.{field.name}": getattr(stage, field.name) for field in fields(stage)}
+        known = self.lake.tables(self.scope) or {}
+        self.lake.publish(self.scope, known | self._staged(frames), facts=self.facts | facts)
+
+    def frame(self, name: str) -> pl.DataFrame:
+        """Return a kept frame."""
+        return self.lake.load((self.lake.tables(self.scope) or {})[name])
+
+    def recall(self, name: str, kind: type[Stage]) -> Stage:
+        """Return a stage's outcome as it was kept."""
+        return kind(**{field.name: self.frame(f"{name}.{field.name}") for field in fields(kind)})
+
+    def sources(self) -> Sources:
+        """Assemble what the month is computed from: the files as read at its start, and what was pulled."""
+        book = complete_book(self.settings.book(self.book), self.frame("ledger_lines"))
+        files = {name: self.frame(name) for name in FILE_TABLES}
+        return assemble_sources(read_stripe_tables(self.lake, book), files, book, complete_through=datetime.fromisoformat(self.facts["complete_through"]))
+
+    def month(self) -> Month:
+        """Return the month with its cut-off."""
+        book = complete_book(self.settings.book(self.book), self.frame("ledger_lines"))
+        as_of = self.facts["as_of"]
+        through = datetime.fromisoformat(self.facts["complete_through"])
+        return define_month(self.lake, self.settings, book, self.period, complete_through=through, as_of=date.fromisoformat(as_of) if as_of else None)
+
+    def _staged(self, frames: dict[str, pl.DataFrame]) -> dict[str, str]:
+        return {name: self.lake.stage(name, frame) for name, frame in frames.items()}
+
+
+class LakeResource(dg.ConfigurableResource[Any]):
+    """The lake, held as its single writer for as long as a run lasts.
+
+    The lock is the operating system's, so that a killed run frees it. A process that runs the jobs itself holds the
+    lock around all of them and says so.
+    """
+
+    settings: SettingsResource
+    is_held: bool = False
+    wait_seconds: float = WAIT_SECONDS
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["LakeResource"]:  # noqa: ARG002 - Dagster's signature
+        """Hold the lake for a run."""
+        if self.is_held:
+            yield self
+            return
+        with self.open().writer(wait_seconds=self.wait_seconds):
+            yield self
+
+    def open(self) -> Lake:
+        """Return the lake."""
+        return open_lake(self.settings.read())
+
+    def calendar(self) -> Calendar:
+        """Return the books' calendar."""
+        return self.settings.read().calendar
+
+    def window(self, keys: Iterable[str]) -> PullWindow:
+        """Return what the partitions of a run of the pull stand for."""
+        return pull_window(keys, self.calendar())
+
+    def write_days(self, table: str, window: PullWindow, frame: pl.DataFrame, *, day_column: str, pages: tuple[bytes, ...]) -> None:
+        """Publish what was pulled for the days of a window."""
+        self.open().write_days(table, account=window.account, frame=frame, day_column=day_column, days=list(window.days), pages=pages)
+
+    def record_pull(self, window: PullWindow, *, taken_at: datetime) -> datetime | None:
+        """Record how far the account is pulled now."""
+        return planning.record_pull(self.open(), self.settings.read(), window, taken_at=taken_at)
+
+    def month(self, key: str) -> MonthWork:
+        """Return the working tables of a month of a book."""
+        book, period = split_book_month(key)
+        return MonthWork(self.open(), self.settings.read(), book, period)

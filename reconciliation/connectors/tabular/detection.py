@@ -1,0 +1,140 @@
+"""Records + profiles -> the header row, the delimiter, which column carries which field, and how sure that is."""
+
+import difflib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from reconciliation.connectors.tabular.cells import Grid
+from reconciliation.connectors.tabular.profiles import Profile, header_key
+from reconciliation.errors import FileRefusedError
+
+HEADER_ROWS_MAX = 60
+"""A header is looked for in the first rows only; report titles and filters above it take a dozen at most."""
+
+CONFIDENCE_MIN = 0.5
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where a table stands in a file, and what its columns are.
+
+    Attributes:
+        profile: the layout's declaration.
+        delimiter: what separates cells.
+        header_row: 1-based row of the header.
+        headers: all header texts, in order.
+        fields: field -> 0-based column.
+        confidence: 0 to 1; 1 where every telling column of the profile is there and no column is unknown.
+        evidence: what was recognized, in words.
+        preamble: the records above the header.
+    """
+
+    profile: Profile
+    delimiter: str
+    header_row: int
+    headers: tuple[str, ...]
+    fields: dict[str, int]
+    confidence: float
+    evidence: str
+    preamble: tuple[tuple[str, ...], ...]
+
+    def header(self, field: str) -> str:
+        """Return the header text of a field, or the field's name where the file has no such column."""
+        return self.headers[self.fields[field]] if field in self.fields else field
+
+
+def detect_layout(grid: Grid, profiles: Sequence[Profile]) -> Layout:
+    """Find the header and the profile that fits best.
+
+    Raises:
+        FileRefusedError: no profile's required columns are there; the nearest header names are given. A column that is used appears twice.
+    """
+    best: Layout | None = None
+    for layout in _layouts(grid, profiles):
+        if best is None or (layout.confidence, -layout.header_row, len(layout.fields)) > (best.confidence, -best.header_row, len(best.fields)):
+            best = layout
+    if best is None or best.confidence < CONFIDENCE_MIN:
+        raise _not_recognized(grid, profiles)
+    _refuse_duplicates(grid.file, best)
+    return best
+
+
+def try_layout(grid: Grid, profiles: Sequence[Profile]) -> Layout | None:
+    """Return the layout, or None where no profile fits: a sheet of a workbook may hold notes."""
+    return max(_layouts(grid, profiles), key=lambda layout: layout.confidence, default=None)
+
+
+def _layouts(grid: Grid, profiles: Sequence[Profile]) -> Iterator[Layout]:
+    for delimiter in grid.delimiters:
+        records = grid.head(delimiter=delimiter, count=HEADER_ROWS_MAX)
+        for index, record in enumerate(records):
+            filled = [cell for cell in record if cell]
+            if len(filled) < 2 or len(filled) * 2 < len(record) and len(filled) < 3:
+                continue
+            keys = [header_key(cell) for cell in record]
+            for profile in profiles:
+                layout = _match(profile, keys, record, delimiter=delimiter, header_row=index + 1, preamble=records[:index])
+                if layout:
+                    yield layout
+
+
+def _match(profile: Profile, keys: list[str], record: list[str], *, delimiter: str, header_row: int, preamble: list[list[str]]) -> Layout | None:
+    fields: dict[str, int] = {}
+    taken: set[int] = set()
+    for field, names in profile.columns.items():
+        for name in names:
+            place = next((index for index, key in enumerate(keys) if key == header_key(name) and index not in taken), None)
+            if place is not None:
+                fields[field] = place
+                taken.add(place)
+                break
+    if _missing(profile, fields):
+        return None
+    named = [index for index, key in enumerate(keys) if key]
+    recognized = len(taken) / max(len(named), 1)
+    telling = [field for field in profile.signature if field in fields]
+    confidence = 1.0 if profile.is_stated else 0.5 * recognized + 0.5 * (len(telling) / len(profile.signature) if profile.signature else 0.6)
+    evidence = f"{len(taken)} of {len(named)} columns recognized" + (f", among them {', '.join(record[fields[field]] for field in telling)}" if telling else "")
+    return Layout(profile, delimiter, header_row, tuple(record), fields, round(confidence, 3), evidence, tuple(tuple(row) for row in preamble))
+
+
+def _missing(profile: Profile, fields: dict[str, int]) -> list[str]:
+    return [need for need in profile.required if not any(option in fields or option in profile.constants for option in need.split("|"))]
+
+
+def _refuse_duplicates(file: str, layout: Layout) -> None:
+    keys = [header_key(header) for header in layout.headers]
+    for field, place in layout.fields.items():
+        again = [index + 1 for index, key in enumerate(keys) if key == keys[place]]
+        if len(again) > 1:
+            places = ", ".join(str(index) for index in again)
+            raise FileRefusedError(
+                file=file, row=layout.header_row, column=layout.headers[place],
+                message=f"the header appears {len(again)} times (columns {places}) and its column is read as {field}; rename or remove the others",
+            )  # fmt: skip
+
+
+def _not_recognized(grid: Grid, profiles: Sequence[Profile]) -> FileRefusedError:
+    """Name the profile that is nearest and what it lacks."""
+    candidates = []
+    for delimiter in grid.delimiters:
+        for index, record in enumerate(grid.head(delimiter=delimiter, count=HEADER_ROWS_MAX)):
+            keys = [header_key(cell) for cell in record]
+            for profile in profiles:
+                found = {field: 0 for field, names in profile.columns.items() if any(header_key(name) in keys for name in names)}
+                candidates.append((len(found), -index, profile, found, record))
+    if not candidates:
+        return FileRefusedError(file=grid.file, row=1, message="opens or closes a quoted cell wrongly, or holds no table; export it again")
+    count, negative_index, profile, found, record = max(candidates, key=lambda candidate: candidate[:2])
+    if not count:
+        return FileRefusedError(
+            file=grid.file, row=1, message=f"no header was recognized in the first {HEADER_ROWS_MAX} rows; name the columns in a mapping file ([ledger] profile), or `reconcile map` it"
+        )
+    missing = _missing(profile, found)
+    hints = []
+    for need in missing:
+        names = [name for option in need.split("|") for name in profile.columns.get(option, (option,))]
+        near = next((header for header in record if header and difflib.get_close_matches(header_key(header), [header_key(name) for name in names], n=1, cutoff=0.7)), None)
+        hints.append(f"{need.replace('|', ' or ')} (known as {', '.join(repr(name) for name in names[:4])})" + (f"; is {near!r} meant?" if near else ""))
+    message = f"looks most like {profile.title or profile.name!r}, but has no column for " + ", and none for ".join(hints)
+    return FileRefusedError(file=grid.file, row=1 - negative_index, message=message + "; export it again, or name the columns in a mapping file ([ledger] profile)")

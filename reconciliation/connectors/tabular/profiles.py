@@ -1,0 +1,156 @@
+"""Layouts of exports, declared in TOML -> profiles.
+
+A profile ships with the product; a mapping file of a company is the same thing written by its own people. What a file
+has to look like is data here: which header names carry which field, which rows are totals, which types are set aside.
+Nothing in this module knows a single system.
+"""
+
+import difflib
+import tomllib
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from reconciliation.connectors.tabular.dates import DateOrder
+from reconciliation.errors import SettingsError
+
+AMOUNT_FIELDS = ("debit", "credit", "amount", "foreign_amount", "balance")
+FIELDS = (
+    "date", "value_date", "period", "type", "document", "line", "account", "counterparty", "memo", "reference", "poster", "currency", *AMOUNT_FIELDS, "indicator",
+    "exchange_rate", "created_from", "reverses", "posting", "internal_id",
+)  # fmt: skip
+TOTAL_LABELS = ("total", "totals", "subtotal", "sub-total", "sub total", "grand total", "overall total", "report total", "sum", "summe", "gesamt", "gesamtsumme", "somme", "suma")
+BALANCE_LABELS = (
+    "opening balance", "beginning balance", "balance forward", "balance brought forward", "brought forward", "closing balance", "ending balance", "balance carried forward",
+    "balance at end of period", "balance at start of period", "anfangssaldo", "endsaldo", "solde initial", "solde final", "saldo inicial", "saldo final",
+)  # fmt: skip
+
+
+class Profile(BaseModel):
+    """How one system's export is laid out.
+
+    Attributes:
+        name: as `[ledger] profile` and the reports name it.
+        title: what a person calls the export.
+        columns: field -> header names in order of preference. A file may have the first, another or none of them.
+        required: fields that must be present; `debit|amount` is satisfied by either.
+        signature: fields whose presence tells this system from others; they raise the confidence.
+        constants: field -> value for what the file does not say, such as the one account it was exported for.
+        sign: whether a positive signed amount is a debit or a credit.
+        decimal_mark: stated, or None to decide it by the file.
+        date_order: stated, or None to decide it by the file.
+        debit_words: values of the indicator column that mean debit.
+        credit_words: values of the indicator column that mean credit.
+        currency_names: what the currency column says -> code, for systems that write names.
+        total_labels: how a total row begins; such rows are checked, not read.
+        balance_labels: how a row with a balance and no movement begins.
+        revaluation_types: types that change only the base amount.
+        non_posting_types: types that are no entry of the ledger.
+        non_posting_words: values of the posting column that mean so.
+        reversal_types: types whose `created_from` names the document they reverse.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(min_length=1, pattern=r"^[\w .-]+$")
+    title: str = ""
+    columns: dict[str, tuple[str, ...]]
+    required: tuple[str, ...] = ("date", "account", "debit|credit|amount")
+    signature: tuple[str, ...] = ()
+    constants: dict[Literal["account", "currency"], str] = Field(default_factory=dict)
+    sign: Literal["debit_positive", "credit_positive"] = "debit_positive"
+    decimal_mark: Literal[".", ","] | None = None
+    date_order: DateOrder | None = None
+    debit_words: tuple[str, ...] = ("d", "dr", "debit", "s", "soll", "debe", "débit")
+    credit_words: tuple[str, ...] = ("c", "cr", "credit", "h", "haben", "haber", "crédit", "k")
+    currency_names: dict[str, str] = Field(default_factory=dict)
+    total_labels: tuple[str, ...] = TOTAL_LABELS
+    balance_labels: tuple[str, ...] = BALANCE_LABELS
+    revaluation_types: tuple[str, ...] = ()
+    non_posting_types: tuple[str, ...] = ()
+    non_posting_words: tuple[str, ...] = ("no", "n", "false", "f", "non-posting", "non posting")
+    reversal_types: tuple[str, ...] = ()
+
+    @field_validator("columns", mode="before")
+    @classmethod
+    def _lists_of_known_fields(cls, value: object) -> object:
+        if not isinstance(value, dict):
+            return value
+        for field in value:
+            if field not in FIELDS:
+                near = difflib.get_close_matches(str(field), FIELDS, n=1)
+                raise ValueError(f"{field!r} is not a field" + (f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(FIELDS)}"))
+        return {field: [names] if isinstance(names, str) else names for field, names in value.items()}
+
+    @property
+    def is_stated(self) -> bool:
+        """Whether the operator named a mapping file, so that it must fit and nothing else is tried."""
+        return not self.signature and self.name not in {"plain", "bank_csv", "balances"}
+
+
+def header_key(text: str) -> str:
+    """Return a header as headers are compared: letter case, spaces, marks of a required column and a trailing colon do not count.
+
+    >>> header_key(" *Document  Number: ")
+    'document number'
+    """
+    return " ".join(text.replace("_", " ").replace("\u00a0", " ").strip().strip("*:").split()).casefold()
+
+
+def cell_key(text: str) -> str:
+    """Return a cell as it is compared with a profile's words."""
+    return " ".join(text.split()).casefold()
+
+
+def read_profile(path: Path) -> Profile:
+    """Read one profile or mapping file.
+
+    Raises:
+        SettingsError: no such file, not TOML, unknown keys or fields; all at once.
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path}: no mapping file could be read ({error.strerror}); correct [ledger] profile") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: not valid TOML: {error}") from error
+    try:
+        return Profile.model_validate({"name": path.stem, **content})
+    except ValidationError as error:
+        known = ", ".join(sorted(Profile.model_fields))
+        lines = [f"{path}: {'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors()]
+        if any(fault["type"] == "extra_forbidden" for fault in error.errors()):
+            lines.append(f"{path}: keys known here: {known}")
+        raise SettingsError("\n".join(lines)) from None
+
+
+@lru_cache(maxsize=16)
+def shipped_profiles(folder: Path) -> tuple[Profile, ...]:
+    """Return the profiles of a folder of the product, by name."""
+    return tuple(read_profile(path) for path in sorted(folder.glob("*.toml")))
+
+
+def choose_profiles(shipped: Sequence[Profile], *, setting: str, folder: Path) -> tuple[Profile, ...]:
+    """Return the profiles to try: all, one by name, or a company's mapping file.
+
+    Args:
+        shipped: the product's own.
+        setting: `auto`, a name, or the path of a TOML file.
+        folder: what the path is relative to.
+
+    Raises:
+        SettingsError: neither a shipped name nor a file.
+    """
+    if setting == "auto":
+        return tuple(shipped)
+    named = tuple(profile for profile in shipped if profile.name == setting)
+    if named:
+        return named
+    if setting.endswith(".toml"):
+        return (read_profile(folder / setting),)
+    names = [profile.name for profile in shipped]
+    near = difflib.get_close_matches(setting, names, n=1)
+    raise SettingsError(f"[ledger] profile = {setting!r} is not known; " + (f"did you mean {near[0]!r}?" if near else f"there are auto, {', '.join(names)}, or a .toml mapping file"))

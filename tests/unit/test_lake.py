@@ -1,0 +1,67 @@
+"""A reader sees the old state or the new one; what no manifest names is swept."""
+
+import subprocess
+import sys
+import textwrap
+from datetime import date
+
+import polars as pl
+import pytest
+
+from reconciliation.errors import BusyError, SettingsError
+from reconciliation.lake import Lake
+
+
+def rows(*days):
+    return pl.DataFrame({"id": [f"t{day}" for day in days], "day": [date(2026, 10, day) for day in days]}, schema={"id": pl.String, "day": pl.Date})
+
+
+def test_days_are_replaced_one_by_one_and_the_last_writing_counts(tmp_path):
+    lake = Lake(tmp_path)
+    lake.write_days("t", account="self", frame=rows(1, 2, 2), day_column="day", days=[date(2026, 10, 1), date(2026, 10, 2), date(2026, 10, 3)])
+    lake.write_days("t", account="self", frame=rows(2), day_column="day", days=[date(2026, 10, 2)])
+    assert lake.read_days("t", account="self")["id"].sort().to_list() == ["t1", "t2"]
+    assert lake.pulled_days("t", account="self") == {date(2026, 10, day) for day in (1, 2, 3)}
+
+
+def test_nothing_pulled_is_none_and_an_empty_day_is_an_empty_frame(tmp_path):
+    lake = Lake(tmp_path)
+    assert lake.read_days("t", account="self") is None
+    lake.write_days("t", account="self", frame=rows(), day_column="day", days=[date(2026, 10, 1)])
+    assert lake.read_days("t", account="self").height == 0
+
+
+def test_sweeping_removes_only_what_no_manifest_names(tmp_path):
+    lake = Lake(tmp_path)
+    lake.stage("t", rows(1))
+    kept = lake.stage("t", rows(2))
+    lake.publish("month/main/2026-10", {"t": kept})
+    assert lake.sweep() == 1
+    assert lake.read("month/main/2026-10", "t")["id"].to_list() == ["t2"]
+
+
+def test_another_time_zone_on_a_lake_that_holds_data_is_refused(tmp_path):
+    Lake(tmp_path).prepare(time_zone="Europe/London")
+    with pytest.raises(SettingsError, match="Europe/Berlin"):
+        Lake(tmp_path).prepare(time_zone="Europe/Berlin")
+
+
+def test_a_second_writer_waits_and_then_fails_with_a_clear_word(tmp_path):
+    holder = textwrap.dedent(f"""
+        import sys
+        from pathlib import Path
+        from reconciliation.lake import Lake
+        with Lake(Path({str(tmp_path)!r})).writer(wait_seconds=0):
+            print("held", flush=True)
+            sys.stdin.read()
+    """)
+    process = subprocess.Popen([sys.executable, "-c", holder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "held\n"
+    with pytest.raises(BusyError, match=str(process.pid)), Lake(tmp_path).writer(wait_seconds=0.2):
+        pass
+    process.kill()
+    process.wait()
+    process.stdin.close()
+    process.stdout.close()
+    with Lake(tmp_path).writer(wait_seconds=0):
+        pass
