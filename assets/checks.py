@@ -1,10 +1,10 @@
 """Suites -> asset checks: two for each table, one that stops a run and one that only warns. Counts only, never a value."""
 
 import dagster as dg
-import polars as pl
 
 from expectations.registry import suite_of
 from expectations.runner import RuleResult, SuiteResult, evaluate
+from reconciliation.close.summaries import Frame
 
 MUST_HOLD = "must_hold"
 USUALLY_HOLDS = "usually_holds"
@@ -24,7 +24,7 @@ def check_specs(table: str) -> list[dg.AssetCheckSpec]:
     ]
 
 
-def check_table(table: str, frame: pl.DataFrame) -> list[dg.AssetCheckResult]:
+def check_table(table: str, frame: Frame) -> list[dg.AssetCheckResult]:
     """Evaluate a table's suite.
 
     Raises:

@@ -7,13 +7,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import polars as pl
-
+from reconciliation.classifier.verdicts import make_judge
+from reconciliation.classifier.versions import load_version
+from reconciliation.close.summaries import Frame
 from reconciliation.config import Settings, read_settings, stripe_key
 from reconciliation.connectors.stripe.client import StripeReader
 from reconciliation.connectors.stripe.pull import Pulled, pull_balance, pull_balance_transactions, pull_payout_members, pull_payouts, pull_sources
 from reconciliation.lake import Lake
 from reconciliation.pipeline import Scorer
+from reconciliation.sources import read_files, register_deliveries
 
 
 @dataclass(frozen=True)
@@ -39,16 +41,27 @@ class StripeAccess:
         return StripeReader(key=self.key or stripe_key(), api_base=self.api_base or read_settings(self.settings_file).stripe.api_base)
 
 
-def read_inboxes(lake: Lake, settings: Settings) -> dict[str, pl.DataFrame]:
+def read_inboxes(lake: Lake, settings: Settings) -> dict[str, Frame]:
     """Read every file of the inboxes, oldest delivery first."""
-    from reconciliation.sources import read_files, register_deliveries
-
     return read_files(settings, register_deliveries(lake, settings))
 
 
-def load_scorer(settings: Settings) -> Scorer:
-    """Load the classifier the settings name."""
-    raise NotImplementedError(settings.classifier.model)
+@dataclass(frozen=True)
+class Model:
+    """A classifier: its name for the manifest, and what scores."""
+
+    label: str
+    score: Scorer
+
+
+def load_model(settings: Settings) -> Model:
+    """Load the classifier that the settings name.
+
+    Raises:
+        ModelRefusedError: there is none, or it does not fit this program.
+    """
+    version = load_version(settings.classifier.model)
+    return Model(version.label, make_judge(version))
 
 
 @dataclass(frozen=True)
@@ -60,5 +73,5 @@ class Core:
     pull_payouts: Callable[..., Pulled] = pull_payouts
     pull_payout_members: Callable[..., Pulled] = pull_payout_members
     pull_sources: Callable[..., Pulled] = pull_sources
-    read_inboxes: Callable[[Lake, Settings], Mapping[str, pl.DataFrame]] = read_inboxes
-    load_scorer: Callable[[Settings], Scorer] = load_scorer
+    read_inboxes: Callable[[Lake, Settings], Mapping[str, Frame]] = read_inboxes
+    load_model: Callable[[Settings], Model] = load_model

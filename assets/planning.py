@@ -1,4 +1,4 @@
-"""What a night has to do: the lake's record of pulls + the server's clock -> days to pull, months to reconcile.
+"""What a night has to do: the lake's record of pulls + the server's clock -> days to pull.
 
 Kept in the lake per account: the instant up to which every transaction was pulled. A day pulled at noon is pulled again,
 since its afternoon was not there yet.
@@ -9,10 +9,9 @@ from datetime import UTC, date, datetime, timedelta
 
 from assets.partitions import PullWindow
 from reconciliation.config import Book, Settings
+from reconciliation.connectors.stripe.filing import latest_snapshot, oldest_unsettled
 from reconciliation.errors import InputsMissingError
 from reconciliation.lake import Lake
-
-FINAL_STATUSES = frozenset({"paid", "failed", "canceled"})
 
 
 @dataclass(frozen=True)
@@ -28,6 +27,11 @@ class Days:
         return (self.last - self.first).days + 1
 
 
+def earliest_day(settings: Settings) -> date:
+    """Return the first day that is ever pulled."""
+    return settings.calendar.first_day(settings.start.period) - timedelta(days=settings.start.lookback_days)
+
+
 def days_to_pull(lake: Lake, settings: Settings, account: str, *, clock: datetime) -> Days:
     """Return the days of an account to pull now: what was never pulled, and what can still change.
 
@@ -37,15 +41,15 @@ def days_to_pull(lake: Lake, settings: Settings, account: str, *, clock: datetim
         account: the Stripe account.
         clock: the Stripe server's.
     """
-    calendar = settings.calendar
-    today = calendar.local_day(clock)
-    earliest = calendar.first_day(settings.start.period) - timedelta(days=settings.start.lookback_days)
+    calendar, earliest = settings.calendar, earliest_day(settings)
+    today = max(earliest, calendar.local_day(clock))
     through = pulled_through(lake, account)
     if through is None:
-        return Days(earliest, max(earliest, today))
-    unsettled = [calendar.local_day(created) for created in _payouts_under_way(lake, account)]
-    first = min(calendar.local_day(through), today - timedelta(days=settings.stripe.lookback_days), *unsettled)
-    return Days(max(earliest, first), max(earliest, today))
+        return Days(earliest, today)
+    payouts = lake.read_days("payouts", account=account)
+    unsettled = None if payouts is None else oldest_unsettled(payouts, calendar=calendar)
+    first = min(calendar.local_day(through), today - timedelta(days=settings.stripe.lookback_days), unsettled or today)
+    return Days(max(earliest, first), today)
 
 
 def pulled_through(lake: Lake, account: str) -> datetime | None:
@@ -54,23 +58,20 @@ def pulled_through(lake: Lake, account: str) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
 
-def record_pull(lake: Lake, settings: Settings, window: PullWindow, *, taken_at: datetime) -> datetime | None:
+def record_pull(lake: Lake, settings: Settings, window: PullWindow) -> datetime | None:
     """Record how far an account is pulled without a gap, and return it.
 
-    Args:
-        lake: keeps the record.
-        settings: say where the first pull must begin.
-        window: what was pulled.
-        taken_at: the server's clock before the pull; what was created later may be missing.
+    That is the last reading of the balance, which was taken before the rest was read, or the end of the window if that comes
+    first. A window that leaves a gap behind what was pulled before, or a pull without a reading, moves nothing.
     """
-    calendar = settings.calendar
-    beginning = calendar.day_start(calendar.first_day(settings.start.period) - timedelta(days=settings.start.lookback_days))
     before = pulled_through(lake, window.account)
-    reaches = min(window.end, taken_at)
-    joins = window.start <= (before or beginning)
-    through = max(reaches, before or reaches) if joins else before
-    if through is not None:
-        lake.publish(_record(window.account), {}, facts={"pulled_through": through.astimezone(UTC).isoformat()})
+    snapshots = lake.read_days("balance_snapshots", account=window.account)
+    taken_at = None if snapshots is None else latest_snapshot(snapshots)
+    if taken_at is None or window.start > (before or settings.calendar.day_start(earliest_day(settings))):
+        return before
+    reached = min(window.end, taken_at)
+    through = max(reached, before or reached)
+    lake.publish(_record(window.account), {}, facts={"pulled_through": through.astimezone(UTC).isoformat()})
     return through
 
 
@@ -91,11 +92,6 @@ def last_known_clock(lake: Lake, settings: Settings) -> datetime | None:
     """Return the latest instant any account was pulled through, or None: how far a sandbox's clock may be ahead."""
     reached = [pulled_through(lake, account) for book in settings.books for account in book.stripe_accounts]
     return max((through for through in reached if through is not None), default=None)
-
-
-def _payouts_under_way(lake: Lake, account: str) -> list[datetime]:
-    payouts = lake.read_days("payouts", account=account)
-    return [] if payouts is None else [created for status, created in payouts.select("status", "created_at").iter_rows() if status not in FINAL_STATUSES]
 
 
 def _record(account: str) -> str:

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import dagster as dg
-import polars as pl
 
 from assets import planning
 from assets.partitions import PullWindow, pull_window, split_book_month
 from reconciliation.calendar import Calendar
+from reconciliation.close.summaries import Frame
 from reconciliation.config import Settings, read_settings
+from reconciliation.connectors.stripe.filing import LOCAL_DAY
+from reconciliation.errors import DefectError
 from reconciliation.lake import Lake
 from reconciliation.months import complete_book, define_month
 from reconciliation.population import Month
@@ -65,17 +67,22 @@ class MonthWork:
         """Return the facts noted so far."""
         return self.lake.facts(self.scope)
 
-    def begin(self, frames: dict[str, pl.DataFrame], **facts: Any) -> None:
+    def begin(self, frames: dict[str, Frame], **facts: Any) -> None:
         """Start afresh with the first tables."""
         self.lake.publish(self.scope, self._staged(frames), facts=facts)
 
-    def keep(self, name: str, stage: "DataclassInstance | pl.DataFrame", **facts: Any) -> None:
+    def keep(self, name: str, stage: "DataclassInstance | Frame", **facts: Any) -> None:
         """Keep a frame, or every frame of a stage's outcome under `<name>.<field>`."""
-        frames = {name: stage} if isinstance(stage, pl.DataFrame) else {f"{name}.{field.name}": getattr(stage, field.name) for field in fields(stage)}
+        frames = {name: stage} if isinstance(stage, Frame) else {f"{name}.{field.name}": getattr(stage, field.name) for field in fields(stage)}
         known = self.lake.tables(self.scope) or {}
         self.lake.publish(self.scope, known | self._staged(frames), facts=self.facts | facts)
 
-    def frame(self, name: str) -> pl.DataFrame:
+    def note_pull(self) -> None:
+        """Note how far the book's accounts are pulled, for every later stage of this month."""
+        through = planning.complete_through(self.lake, self.settings.book(self.book))
+        self.lake.publish(self.scope, self.lake.tables(self.scope) or {}, facts=self.facts | {"complete_through": through.isoformat()})
+
+    def frame(self, name: str) -> Frame:
         """Return a kept frame."""
         return self.lake.load((self.lake.tables(self.scope) or {})[name])
 
@@ -96,7 +103,7 @@ class MonthWork:
         through = datetime.fromisoformat(self.facts["complete_through"])
         return define_month(self.lake, self.settings, book, self.period, complete_through=through, as_of=date.fromisoformat(as_of) if as_of else None)
 
-    def _staged(self, frames: dict[str, pl.DataFrame]) -> dict[str, str]:
+    def _staged(self, frames: dict[str, Frame]) -> dict[str, str]:
         return {name: self.lake.stage(name, frame) for name, frame in frames.items()}
 
 
@@ -132,13 +139,25 @@ class LakeResource(dg.ConfigurableResource[Any]):
         """Return what the partitions of a run of the pull stand for."""
         return pull_window(keys, self.calendar())
 
-    def write_days(self, table: str, window: PullWindow, frame: pl.DataFrame, *, day_column: str, pages: tuple[bytes, ...]) -> None:
+    def write_days(self, table: str, window: PullWindow, frame: Frame, *, pages: tuple[bytes, ...]) -> None:
         """Publish what was pulled for the days of a window."""
-        self.open().write_days(table, account=window.account, frame=frame, day_column=day_column, days=list(window.days), pages=pages)
+        self.open().write_days(table, account=window.account, frame=frame, day_column=LOCAL_DAY, days=list(window.days), pages=pages)
 
-    def record_pull(self, window: PullWindow, *, taken_at: datetime) -> datetime | None:
+    def write_snapshot(self, table: str, window: PullWindow, frame: Frame, *, pages: tuple[bytes, ...]) -> None:
+        """Publish a reading of now, which stands for the day it was taken on whatever days are pulled."""
+        days = sorted(set(frame[LOCAL_DAY]))
+        self.open().write_days(table, account=window.account, frame=frame, day_column=LOCAL_DAY, days=days, pages=pages)
+
+    def read_days(self, table: str, window: PullWindow) -> Frame:
+        """Return what was published for the days of a window."""
+        frame = self.open().read_days(table, account=window.account, first=window.days[0], last=window.days[-1])
+        if frame is None:
+            raise DefectError(f"{table}: nothing is stored for {window.days[0]} to {window.days[-1]} of account {window.account}, though it was pulled before")
+        return frame
+
+    def record_pull(self, window: PullWindow) -> datetime | None:
         """Record how far the account is pulled now."""
-        return planning.record_pull(self.open(), self.settings.read(), window, taken_at=taken_at)
+        return planning.record_pull(self.open(), self.settings.read(), window)
 
     def month(self, key: str) -> MonthWork:
         """Return the working tables of a month of a book."""

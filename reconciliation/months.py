@@ -168,7 +168,7 @@ def set_aside_of_month(sources: Sources, month: Month) -> pl.DataFrame:
         month=month.calendar.period_of_day("date")
     )
     stripe = unmapped.filter(pl.col("month") == month.period).select(
-        source_file=pl.concat_str([pl.lit("stripe/"), pl.col("stripe_account")]),
+        source_file=pl.concat_str([pl.lit("stripe/"), pl.col("stripe_account"), pl.lit("/balance_transactions")]),
         source_row=pl.col("balance_transaction_id"),
         side=pl.lit("stripe").cast(rows.schema["side"]),
         date="date",

@@ -4,15 +4,18 @@ from collections.abc import Sequence
 from typing import Any
 
 PURPOSE = (
-    "Says how likely it is that a break (a difference between Stripe, the ledger and the bank) is a **true exception**: that, without a person acting, the books would still be "
+    "Says how likely it is that a break (a difference between Stripe, the ledger and the bank) is a **true exception**: that, without a person acting, "
+    "the books would still be "
     "wrong. It ranks the review queue and chooses between the two causes that the facts of a break allow. It accepts nothing by itself: see the policy below."
 )
 LIMITS = (
-    "Every label comes from **simulated companies**. No break of a real company has been judged by this version. The bound below holds for companies drawn like the simulated ones and says nothing certain about others; "
+    "Every label comes from **simulated companies**. No break of a real company has been judged by this version. The bound below holds for companies "
+    "drawn like the simulated ones and says nothing certain about others; "
     "therefore nothing is ever accepted without a person on this certificate alone.",
     "Families of companies that were held out are the best stand-in for a new company. Judge the version by the worst row of the table, not the first.",
     "The breaks of one company resemble each other more than the binomial bound assumes, so the bound is somewhat too narrow.",
-    "A mechanism that no simulated company has shows up, if at all, only through the features it happens to move. The row on mechanisms never learned is the measured answer.",
+    "A mechanism that no simulated company has shows up, if at all, only through the features it happens to move. The row on mechanisms never learned "
+    "is the measured answer.",
     "Late and lost postings look alike on the day they are judged. No model can tell them apart before time does, and this one does not pretend to.",
     "The match itself is taken as given: a wrong match is found only by the difference it leaves.",
 )
@@ -60,19 +63,36 @@ def _describe_model(manifest: dict[str, Any]) -> str:
     pairs = ", ".join(f"`{term}`" for term in manifest["terms"] if " & " in term)
     names = ", ".join(f"`{feature['name']}`" for feature in manifest["features"])
     return (
-        f"An additive model (explainable boosting machine) of {len(manifest['features'])} features and at most ten pairs of features, stored as plain tables: the score of a break is the sum of one number per "
+        f"An additive model (explainable boosting machine) of {len(manifest['features'])} features and at most ten pairs of features, stored as plain "
+        "tables: the score of a break is the sum of one number per "
         f"table, so the reasons shown are the whole calculation. Seed {manifest['seed']}.\n\n"
         f"Features: {names}.\n\nPairs: {pairs or 'none'}."
     )
 
 
 def _sets(metrics: dict[str, Any]) -> str:
-    header = ["set", "breaks", "true exceptions", "PR-AUC", "recall when 80 % are cleared", "of money", "cleared at 99 % recall", "Brier", "ECE", "recall at the threshold", "cleared by it", "precision of alerts"]
+    header = [
+        "set",
+        "breaks",
+        "true exceptions",
+        "PR-AUC",
+        "recall when 80 % are cleared",
+        "of money",
+        "cleared at 99 % recall",
+        "Brier",
+        "ECE",
+        "recall at the threshold",
+        "cleared by it",
+        "precision of alerts",
+    ]
     names = ["pr_auc", "recall_at_clear", "money_recall_at_clear", "clear_at_recall", "brier", "calibration_error", "recall", "cleared", "alert_precision"]
-    rows = [[name, f"{figures['breaks']:,}", f"{figures['exceptions']:,}", *(_figure(figures[key]) for key in names)] for name, figures in metrics["sets"].items()]
+    rows = [
+        [name, f"{figures['breaks']:,}", f"{figures['exceptions']:,}", *(_figure(figures[key]) for key in names)] for name, figures in metrics["sets"].items()
+    ]
     new = metrics["mechanisms_never_learned"]
     never = (
-        f"True exceptions by mechanisms that it never learned from: {new['exceptions']:,} ({', '.join(new['stories']) or 'none'}); recall at the threshold {_figure(new['recall'])}."
+        f"True exceptions by mechanisms that it never learned from: {new['exceptions']:,} ({', '.join(new['stories']) or 'none'}); "
+        f"recall at the threshold {_figure(new['recall'])}."
         if new["exceptions"]
         else "No true exception of a mechanism that it never learned from stands in the test sets."
     )
@@ -92,21 +112,26 @@ def _certificates(certificates: Sequence[dict[str, Any]]) -> str:
     ]
     window = certificates[0]["window"] if certificates else ""
     text = (
-        f"Calibration window: {window}. One-sided Clopper-Pearson bound at {certificates[0]['confidence']:.0%} confidence; the number of misses allowed was fixed before the scores were looked at. "
+        f"Calibration window: {window}. One-sided Clopper-Pearson bound at {certificates[0]['confidence']:.0%} confidence; the number of misses allowed "
+        "was fixed before the scores were looked at. "
         if certificates
         else ""
     )
     policy = (
-        "Breaks strictly below the threshold and below the materiality are proposed for clearing in copilot mode, a person confirms; observe accepts and proposes nothing; "
-        "without a proven threshold nothing is proposed. Autonomous acceptance needs a certificate on the company's own audited labels, of which there are none, so it behaves as copilot and the report says so."
+        "Breaks strictly below the threshold and below the materiality are proposed for clearing in copilot mode, a person confirms; observe accepts "
+        "and proposes nothing; "
+        "without a proven threshold nothing is proposed. Autonomous acceptance needs a certificate on the company's own audited labels, of which there "
+        "are none, so it behaves as copilot and the report says so."
     )
     return f"{text}{policy}\n\n{table(['target recall', 'threshold', 'true exceptions', 'misses', 'recall at least'], rows)}"
 
 
 def _decided(decided: Sequence[dict[str, Any]]) -> str:
     text = (
-        "For every break the rules name, from facts, the expected cause and the true exception's cause that are possible. Where only one is possible, the rules have decided and the probability only ranks; "
-        "the model chooses where both are. A cause that only rules name is a rule's merit or fault, and no figure above should be read as the model's skill at it."
+        "For every break the rules name, from facts, the expected cause and the true exception's cause that are possible. Where only one is possible, "
+        "the rules have decided and the probability only ranks; "
+        "the model chooses where both are. A cause that only rules name is a rule's merit or fault, and no figure above should be read as the model's "
+        "skill at it."
     )
     if not decided:
         return text
@@ -115,13 +140,24 @@ def _decided(decided: Sequence[dict[str, Any]]) -> str:
 
 
 def _causes(causes: Sequence[dict[str, Any]]) -> str:
-    rows = [[str(entry["true_cause"]), "true exception" if entry["is_true_exception"] else "ordinary", f"{entry['breaks']:,}", f"{entry['to_review']:.1%}"] for entry in causes]
-    return "Share of the breaks of each true cause that stays above the threshold and goes to a person (test sets together).\n\n" + table(["cause", "", "breaks", "to a person"], rows)
+    rows = [
+        [str(entry["true_cause"]), "true exception" if entry["is_true_exception"] else "ordinary", f"{entry['breaks']:,}", f"{entry['to_review']:.1%}"]
+        for entry in causes
+    ]
+    return "Share of the breaks of each true cause that stays above the threshold and goes to a person (test sets together).\n\n" + table(
+        ["cause", "", "breaks", "to a person"], rows
+    )
 
 
 def _segments(segments: Sequence[dict[str, Any]]) -> str:
     rows = [
-        [str(entry["segment"]), str(entry["value"]), f"{entry['breaks']:,}", f"{entry['exceptions']:,}", *(_figure(entry[key]) for key in ("pr_auc", "recall", "cleared", "calibration_error"))]
+        [
+            str(entry["segment"]),
+            str(entry["value"]),
+            f"{entry['breaks']:,}",
+            f"{entry['exceptions']:,}",
+            *(_figure(entry[key]) for key in ("pr_auc", "recall", "cleared", "calibration_error")),
+        ]
         for entry in segments
     ]
     note = "Segments of the test sets with at least 20 true exceptions; amount_decade is the power of ten of the amount in minor units."
@@ -130,10 +166,15 @@ def _segments(segments: Sequence[dict[str, Any]]) -> str:
 
 def _probes(probes: dict[str, Any]) -> str:
     keys = ["base_rate", "champion_pr_auc", "challenger_pr_auc", "depth_3_tree_pr_auc", "shuffled_labels_pr_auc"]
-    rows = [[{"test": "in-family", "held_out": "held-out families"}[role], *(_figure(probes[role][key]) for key in keys)] for role in ("test", "held_out") if role in probes]
+    rows = [
+        [{"test": "in-family", "held_out": "held-out families"}[role], *(_figure(probes[role][key]) for key in keys)]
+        for role in ("test", "held_out")
+        if role in probes
+    ]
     strongest = ", ".join(f"`{name}` {area:.3f}" for name, area in probes["strongest_features_roc_auc"].items())
     return (
-        "PR-AUC of this model, of a challenger (histogram gradient boosting) and of a tree of depth three; a tree above 80 % of the model means that rules would nearly do. With shuffled labels "
+        "PR-AUC of this model, of a challenger (histogram gradient boosting) and of a tree of depth three; a tree above 80 % of the model means that "
+        "rules would nearly do. With shuffled labels "
         f"the challenger must fall to the base rate.\n\n{table(['set', 'base rate', 'this model', 'challenger', 'depth-3 tree', 'shuffled labels'], rows)}\n\n"
         f"Strongest single features (area under ROC): {strongest}."
     )
@@ -144,8 +185,9 @@ def _data(data: dict[str, Any], plan: dict[str, Any]) -> str:
     months = f"{data['periods'][0]} to {data['periods'][-1]}" if data["periods"] else ""
     kept = f"; mechanisms kept out of learning: {', '.join(plan['zero_day'])}" if plan["zero_day"] else ""
     return (
-        f"`data/labeled/{data['file']}` (SHA-256 `{data['sha256']}`): {data['rows']:,} labeled breaks of {data['companies']:,} simulated companies, {months}; held-out families: {', '.join(plan['held_out'])}{kept}. "
-        f"{data['breaks_not_named_by_truth']:,} breaks have no item that the truth names and count as ordinary.\n\n{table(['part', 'family', 'companies', 'breaks', 'true exceptions'], rows)}"
+        f"`data/labeled/{data['file']}` (SHA-256 `{data['sha256']}`): {data['rows']:,} labeled breaks of {data['companies']:,} simulated companies, {months}; "
+        f"held-out families: {', '.join(plan['held_out'])}{kept}. {data['breaks_not_named_by_truth']:,} breaks have no item that the truth names and "
+        f"count as ordinary.\n\n{table(['part', 'family', 'companies', 'breaks', 'true exceptions'], rows)}"
     )
 
 

@@ -156,7 +156,10 @@ def measure_segments(frame: pl.DataFrame, *, by: Sequence[str], threshold: float
 def measure_frame(frame: pl.DataFrame, *, threshold: float | None = None) -> Quality:
     """Measure a frame with `probability, is_true_exception, amount_minor`."""
     return measure_quality(
-        frame["probability"].to_numpy(), frame["is_true_exception"].to_numpy().astype(np.bool_), amounts_minor=frame["amount_minor"].to_numpy(), threshold=threshold
+        frame["probability"].to_numpy(),
+        frame["is_true_exception"].to_numpy().astype(np.bool_),
+        amounts_minor=frame["amount_minor"].to_numpy(),
+        threshold=threshold,
     )
 
 

@@ -15,6 +15,7 @@ import polars as pl
 EDGE_COLUMNS = ["leg", "stripe_item", "other_item", "decidable"]
 TRUTH_COLUMNS = ["leg", "item", "cause", "nature", "is_true_exception", "story"]
 
+
 @dataclass(frozen=True)
 class Labels:
     """Labels of a run's breaks.
@@ -66,7 +67,11 @@ def name_items(items: pl.DataFrame) -> pl.DataFrame:
         items.filter(pl.col("side") == "bank").select(*columns, name="reference"),
         items.filter(pl.col("side") == "bank").select(*columns, name=pl.col("source_file").str.split("/").list.last() + ":" + pl.col("source_row")),
     ]
-    return pl.concat([key.select(pl.col("leg").cast(pl.String), pl.col("item_id"), pl.col("name").cast(pl.String)) for key in keys]).filter(pl.col("name") != "").unique(maintain_order=True)
+    return (
+        pl.concat([key.select(pl.col("leg").cast(pl.String), pl.col("item_id"), pl.col("name").cast(pl.String)) for key in keys])
+        .filter(pl.col("name") != "")
+        .unique(maintain_order=True)
+    )
 
 
 def label_breaks(breaks: pl.DataFrame, *, items: pl.DataFrame, members: pl.DataFrame, truth: pl.DataFrame) -> Labels:
@@ -89,9 +94,14 @@ def label_breaks(breaks: pl.DataFrame, *, items: pl.DataFrame, members: pl.DataF
     # The exception decides, then the order of the truth file: one break, one story.
     first = met.sort(["break_id", pl.col("is_true_exception").not_(), "truth_row"]).group_by("break_id", maintain_order=True).first()
     frame = breaks.select("break_id").join(
-        first.select("break_id", "is_true_exception", true_cause="cause", true_nature="nature", story="story", is_named=pl.lit(value=True)), on="break_id", how="left", maintain_order="left"
+        first.select("break_id", "is_true_exception", true_cause="cause", true_nature="nature", story="story", is_named=pl.lit(value=True)),
+        on="break_id",
+        how="left",
+        maintain_order="left",
     )
-    frame = frame.with_columns(pl.col("is_true_exception", "is_named").fill_null(value=False), pl.col("true_cause", "true_nature", "story").cast(pl.String).fill_null(""))
+    frame = frame.with_columns(
+        pl.col("is_true_exception", "is_named").fill_null(value=False), pl.col("true_cause", "true_nature", "story").cast(pl.String).fill_null("")
+    )
     return Labels(frame=frame, unjoined=named.join(met.select("truth_row").unique(), on="truth_row", how="anti").drop("truth_row"))
 
 
@@ -109,7 +119,9 @@ def name_members(members: pl.DataFrame, items: pl.DataFrame, truth_matches: pl.D
     used = pl.concat([truth_matches.select("leg", name=column) for column in ("stripe_item", "other_item")]).with_columns(pl.all().cast(pl.String)).unique()
     names = name_items(items).join(used, on=["leg", "name"], how="semi").group_by("leg", "item_id").agg(pl.col("name").sort().first())
     sides = items.select(pl.col("leg").cast(pl.String), "item_id", pl.col("side").cast(pl.String))
-    placed = members.select("match_id", pl.col("leg").cast(pl.String), "item_id").join(sides, on=["leg", "item_id"]).join(names, on=["leg", "item_id"], how="left")
+    placed = (
+        members.select("match_id", pl.col("leg").cast(pl.String), "item_id").join(sides, on=["leg", "item_id"]).join(names, on=["leg", "item_id"], how="left")
+    )
     return placed.select("match_id", "leg", "side", item=pl.coalesce("name", "item_id"))
 
 
@@ -118,12 +130,14 @@ def _items_of_breaks(breaks: pl.DataFrame, members: pl.DataFrame) -> pl.DataFram
     direct = base.select("break_id", "leg", pl.col("item_ids").alias("item_id")).explode("item_id")
     in_match = members.select(pl.col("leg").cast(pl.String), "item_id", "match_id")
     # A residual's id is its match's, and a break across months is named by its match: both stand for the match's members.
-    by_match = pl.concat([base.select("break_id", "leg", "match_id"), direct.select("break_id", "leg", match_id="item_id")]).filter(pl.col("match_id") != "").unique()
+    by_match = (
+        pl.concat([base.select("break_id", "leg", "match_id"), direct.select("break_id", "leg", match_id="item_id")]).filter(pl.col("match_id") != "").unique()
+    )
     return pl.concat([direct, by_match.join(in_match, on=["leg", "match_id"]).select("break_id", "leg", "item_id")]).unique()
 
 
 def _read(path: Path) -> pl.DataFrame:
-    return pl.read_csv(path, infer_schema=False, missing_utf8_is_empty_string=True)
+    return pl.read_csv(path, infer_schema=False).with_columns(pl.all().fill_null(""))
 
 
 def _require(frame: pl.DataFrame, columns: Sequence[str], *, place: str) -> None:

@@ -82,7 +82,7 @@ def recall_bound(*, exceptions: int, misses: int, confidence: float = CONFIDENCE
     found = exceptions - misses
     if found <= 0:
         return 0.0
-    from scipy.stats import beta  # type: ignore[import-untyped]
+    from scipy.stats import beta
 
     return float(beta.ppf(1 - confidence, found, misses + 1))
 
@@ -103,7 +103,13 @@ def misses_allowed(*, exceptions: int, target_recall: float, confidence: float =
 
 
 def certify_threshold(
-    probabilities: Floats, labels: npt.NDArray[np.bool_], *, source: Literal["simulated", "audited"], target_recall: float, window: str, confidence: float = CONFIDENCE
+    probabilities: Floats,
+    labels: npt.NDArray[np.bool_],
+    *,
+    source: Literal["simulated", "audited"],
+    target_recall: float,
+    window: str,
+    confidence: float = CONFIDENCE,
 ) -> Certificate:
     """Choose the highest threshold that is proven on a calibration window.
 
@@ -152,13 +158,16 @@ def decide_dispositions(
         alarm: why automatic acceptance is suspended (drift), or empty.
 
     Returns:
-        `needs_review` for everything in observe. In copilot `proposed_clear` strictly below the threshold and the materiality, for kinds and causes a person need not
-        see. In autonomous, with an audited certificate, those become `auto_cleared` up to the cap, least probable exception first.
+        `needs_review` for everything in observe. In copilot `proposed_clear` strictly below the threshold and the materiality,
+        for kinds and causes a person need not see. In autonomous, with an audited certificate, those become `auto_cleared` up to the cap, least probable exception first.
     """
     acting, certificate, statement = _acting(mode, simulated=simulated, audited=audited, target_recall=target_recall, alarm=alarm)
     if certificate is None or certificate.threshold is None:
         return Clearing(breaks.select("break_id", pl.lit(NEEDS_REVIEW).alias("disposition")), acting, statement)
-    limits = [breaks["currency"].cast(pl.String).replace_strict(dict(table), default=0, return_dtype=pl.Int64).alias(name) for name, table in (("_material", materiality_minor), ("_cap", cap_minor))]
+    limits = [
+        breaks["currency"].cast(pl.String).replace_strict(dict(table), default=0, return_dtype=pl.Int64).alias(name)
+        for name, table in (("_material", materiality_minor), ("_cap", cap_minor))
+    ]
     judged = breaks.with_columns(*limits).with_columns(pl.col("amount_minor").abs().alias("_amount"))
     is_clearable = (
         (pl.col("probability_true_exception") < certificate.threshold)
@@ -180,18 +189,28 @@ def _within_cap() -> pl.Expr:
     return pl.col("_clearable") & (running <= pl.col("_cap"))
 
 
-def _acting(mode: Mode, *, simulated: Certificate | None, audited: Certificate | None, target_recall: float, alarm: str) -> tuple[Mode, Certificate | None, str]:
+def _acting(
+    mode: Mode, *, simulated: Certificate | None, audited: Certificate | None, target_recall: float, alarm: str
+) -> tuple[Mode, Certificate | None, str]:
     if mode == "observe":
         return "observe", None, "Mode is observe: nothing is accepted or proposed; every break waits for a person."
     if mode == "autonomous" and not alarm and _proves(audited, target_recall):
         return "autonomous", audited, f"Cleared without a person by {_describe(audited)}."
     acting: Mode = "copilot"
-    because = "" if mode == "copilot" else f"Automatic acceptance is off ({alarm or 'no certificate on audited labels of this company'}), so breaks are only proposed. "
+    because = (
+        ""
+        if mode == "copilot"
+        else f"Automatic acceptance is off ({alarm or 'no certificate on audited labels of this company'}), so breaks are only proposed. "
+    )
     if alarm and mode == "copilot":
         because = f"Alarm: {alarm}. "
     if _proves(simulated, target_recall):
         return acting, simulated, f"{because}Proposed for clearing by {_describe(simulated)}; a person confirms each."
-    return acting, None, f"{because}No threshold is proven for a recall of {target_recall:.1%}, so nothing is proposed for clearing; every break waits for a person."
+    return (
+        acting,
+        None,
+        f"{because}No threshold is proven for a recall of {target_recall:.1%}, so nothing is proposed for clearing; every break waits for a person.",
+    )
 
 
 def _proves(certificate: Certificate | None, target_recall: float) -> bool:

@@ -44,7 +44,9 @@ WORDS: dict[str, Words] = {
     "n_equal_other_side": Words("Open lines on the other side with the same amount: {value}", "No line on the other side has the same amount"),
     "n_items": Words("Open items that belong together here: {value}", "It stands alone"),
     "difference_share": Words("The difference is {value} of the amount", "It is no difference within a match", "percent"),
-    "difference_minor_a_member": Words("The difference per posting, in smallest units of the currency: {value}", "It is no difference within a match", "decimal"),
+    "difference_minor_a_member": Words(
+        "The difference per posting, in smallest units of the currency: {value}", "It is no difference within a match", "decimal"
+    ),
     "days_to_cut_off_of_month": Words("Dated {value} days before the cut-off (31 means earlier)", "Its date is unknown"),
     "months_carried": Words("Months since the one it belongs to: {value}", "It is of this month"),
     "has_reference": Words("It carries a reference", "It carries no reference"),
@@ -82,7 +84,16 @@ def explain_scores(scores: Scores, frame: pl.DataFrame, features: tuple[Feature,
     for rank in range(min(REASONS_MAX, len(features))):
         strongest = strength.argmax(axis=1)
         kept = strength[rows, strongest] >= CONTRIBUTION_MIN
-        parts.append(pl.DataFrame({"row": rows[kept], "rank": np.full(int(kept.sum()), rank, dtype=np.int8), "place": strongest[kept], "raises": weights[rows, strongest][kept] > 0}))
+        parts.append(
+            pl.DataFrame(
+                {
+                    "row": rows[kept],
+                    "rank": np.full(int(kept.sum()), rank, dtype=np.int8),
+                    "place": strongest[kept],
+                    "raises": weights[rows, strongest][kept] > 0,
+                }
+            )
+        )
         strength[rows, strongest] = -1.0
     empty = pl.DataFrame(schema={"row": pl.Int64, "rank": pl.Int8, "place": pl.Int64, "raises": pl.Boolean})
     chosen = pl.concat([empty, *parts])

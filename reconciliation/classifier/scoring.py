@@ -56,10 +56,17 @@ def require_features(frame: pl.DataFrame, features: Sequence[Feature], *, model:
     expected = {feature.name: feature for feature in features}
     missing = [name for name in expected if name not in frame.columns]
     unknown = [name for name in frame.columns if name not in expected and name not in KEY_COLUMNS]
-    other = [f"{name} is {frame.schema[name]} and not {feature.type}" for name, feature in expected.items() if name in frame.columns and not _fits(frame.schema[name], feature)]
+    other = [
+        f"{name} is {frame.schema[name]} and not {feature.type}"
+        for name, feature in expected.items()
+        if name in frame.columns and not _fits(frame.schema[name], feature)
+    ]
     faults = ([f"missing: {', '.join(missing)}"] if missing else []) + ([f"not known to the model: {', '.join(unknown)}"] if unknown else []) + other
     if faults:
-        raise FeatureMismatchError(f"model {model} was fitted on other features ({'; '.join(faults)}); train a new version (reconcile train) or name one that fits in [classifier] model")
+        raise FeatureMismatchError(
+            f"model {model} was fitted on other features ({'; '.join(faults)}); "
+            "train a new version (reconcile train) or name one that fits in [classifier] model"
+        )
 
 
 def score_frame(tables: AdditiveTables, calibration: Calibration, frame: pl.DataFrame, *, model: str = "in memory") -> Scores:
@@ -119,7 +126,9 @@ def bin_numbers(column: pl.Series, axis: Axis) -> Bins:
     categories = axis.categories or ()
     if column.dtype == pl.Boolean:
         places = {text == BOOLEAN_CATEGORIES[1]: place for place, text in enumerate(categories, start=1)}
-        expression = pl.when(pl.col("").is_null()).then(0).when(pl.col("")).then(places.get(True, len(categories) + 1)).otherwise(places.get(False, len(categories) + 1))
+        expression = (
+            pl.when(pl.col("").is_null()).then(0).when(pl.col("")).then(places.get(True, len(categories) + 1)).otherwise(places.get(False, len(categories) + 1))
+        )
         return column.alias("").to_frame().select(expression.cast(pl.Int64)).to_series().to_numpy()
     text = column.cast(pl.String)
     found = text.replace_strict(list(categories), list(range(1, len(categories) + 1)), default=len(categories) + 1, return_dtype=pl.Int64)

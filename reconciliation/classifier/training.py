@@ -10,7 +10,7 @@ import io
 import logging
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,20 @@ logger = logging.getLogger(__name__)
 
 LABELED = Path(__file__).resolve().parents[2] / "data" / "labeled"
 TARGET_RECALLS = (0.95, 0.98, 0.99, 0.995)
-LABEL_COLUMNS = ("world", "family", "period", "role", "amount_minor", "expected_cause", "exception_cause", "true_cause", "true_nature", "story", "is_named", "is_true_exception")
+LABEL_COLUMNS = (
+    "world",
+    "family",
+    "period",
+    "role",
+    "amount_minor",
+    "expected_cause",
+    "exception_cause",
+    "true_cause",
+    "true_nature",
+    "story",
+    "is_named",
+    "is_true_exception",
+)
 SEGMENTS = ("family", "leg", "kind", "currency", "amount_decade", "period")
 LEARN, STOP, CALIBRATE, TEST, HELD_OUT = "learn", "stop", "calibrate", "test", "held_out"
 
@@ -81,10 +94,12 @@ class Plan:
     held_out: tuple[str, ...]
     zero_day: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ("break_id", "currency", "book")
-    options: FitOptions = FitOptions()
+    options: FitOptions = field(default_factory=FitOptions)
 
 
-def collect_examples(worlds: Sequence[World], *, simulate: Callable[[World, Path], Path], reconcile_company: Callable[[Path], Sequence[MonthRun]]) -> pl.DataFrame:
+def collect_examples(
+    worlds: Sequence[World], *, simulate: Callable[[World, Path], Path], reconcile_company: Callable[[Path], Sequence[MonthRun]]
+) -> pl.DataFrame:
     """Simulate companies, reconcile their months and label every break.
 
     Args:
@@ -213,7 +228,9 @@ def measure_version(scored: pl.DataFrame, *, certificate: Certificate | None) ->
     by_cause = measure_causes(tested, threshold=threshold)
     return {
         "sets": figures,
-        "worst": min(comparable, key=lambda name: (comparable[name]["recall"] if threshold is not None else 0.0, comparable[name]["pr_auc"])) if comparable else "",
+        "worst": min(comparable, key=lambda name: (comparable[name]["recall"] if threshold is not None else 0.0, comparable[name]["pr_auc"]))
+        if comparable
+        else "",
         "mechanisms_never_learned": {"exceptions": new.height, "stories": sorted(new["story"].unique().to_list()), "recall": _recall(new, threshold)},
         "segments": measure_segments(tested, by=[column for column in SEGMENTS if column in tested.columns], threshold=threshold).to_dicts(),
         "causes": by_cause,
@@ -241,7 +258,11 @@ def measure_decided(tested: pl.DataFrame) -> list[dict[str, Any]]:
 def measure_causes(tested: pl.DataFrame, *, threshold: float | None) -> list[dict[str, Any]]:
     """Return recall per true exception cause, and the false-alarm rate per expected one."""
     flagged = pl.lit(value=True) if threshold is None else pl.col("probability") >= threshold
-    grouped = tested.filter(pl.col("true_cause") != "").group_by("true_cause", "is_true_exception").agg(pl.len().alias("breaks"), flagged.mean().round(4).alias("to_review"))
+    grouped = (
+        tested.filter(pl.col("true_cause") != "")
+        .group_by("true_cause", "is_true_exception")
+        .agg(pl.len().alias("breaks"), flagged.mean().round(4).alias("to_review"))
+    )
     return grouped.sort("is_true_exception", "true_cause", descending=[True, False]).to_dicts()
 
 
@@ -254,12 +275,18 @@ def run_probes(divided: pl.DataFrame, *, features: Sequence[Feature], tables: Ad
         truth = test["is_true_exception"].to_numpy()
         if not truth.any():
             continue
-        ours = score_frame(tables, Calibration("none", (-50.0, 50.0), (0.0, 1.0)), test.select("break_id", *(f.name for f in features if f.name != "break_id"))).score
+        ours = score_frame(
+            tables, Calibration("none", (-50.0, 50.0), (0.0, 1.0)), test.select("break_id", *(f.name for f in features if f.name != "break_id"))
+        ).score
         found[role] = {
             "base_rate": round(float(truth.mean()), 6),
             "champion_pr_auc": round(average_precision(ours.to_numpy(), truth), 6),
-            "challenger_pr_auc": round(average_precision(fit_challenger(learn, learn["is_true_exception"], test, features=features, seed=options.seed), truth), 6),
-            "depth_3_tree_pr_auc": round(average_precision(fit_shallow_tree(learn, learn["is_true_exception"], test, features=features, seed=options.seed), truth), 6),
+            "challenger_pr_auc": round(
+                average_precision(fit_challenger(learn, learn["is_true_exception"], test, features=features, seed=options.seed), truth), 6
+            ),
+            "depth_3_tree_pr_auc": round(
+                average_precision(fit_shallow_tree(learn, learn["is_true_exception"], test, features=features, seed=options.seed), truth), 6
+            ),
             "shuffled_labels_pr_auc": round(_shuffled(learn, test, features=features, options=options), 6),
         }
     areas = feature_areas(divided, divided["is_true_exception"], features=features)
@@ -278,7 +305,9 @@ def write_labeled(examples: pl.DataFrame, *, name: str, folder: Path = LABELED) 
     buffer = io.BytesIO()
     examples.write_parquet(buffer, compression="zstd", compression_level=15, statistics=False)
     content = buffer.getvalue()
-    counts = examples.group_by("role", "family").agg(pl.len().alias("breaks"), pl.col("is_true_exception").sum().alias("exceptions"), pl.col("world").n_unique().alias("companies"))
+    counts = examples.group_by("role", "family").agg(
+        pl.len().alias("breaks"), pl.col("is_true_exception").sum().alias("exceptions"), pl.col("world").n_unique().alias("companies")
+    )
     manifest = {
         "file": f"{name}.parquet",
         "sha256": hashlib.sha256(content).hexdigest(),
@@ -308,7 +337,8 @@ def _calibrate(divided: pl.DataFrame, tables: AdditiveTables) -> tuple[Calibrati
     method, knots, probabilities = fit_calibration(scores, labels)
     calibration = Calibration(method, tuple(knots), tuple(probabilities))
     months = sorted(block["period"].unique().to_list())
-    window = f"simulated companies that the model did not learn from: {block['world'].n_unique()} companies of {block['family'].n_unique()} families, months {months[0]} to {months[-1]}"
+    companies, families = block["world"].n_unique(), block["family"].n_unique()
+    window = f"simulated companies that the model did not learn from: {companies} companies of {families} families, months {months[0]} to {months[-1]}"
     chosen = tuple(certify_threshold(calibration.apply(scores), labels, source="simulated", target_recall=target, window=window) for target in TARGET_RECALLS)
     return calibration, chosen
 

@@ -6,7 +6,6 @@ and `card.md` (generated from the manifest, for people). Versions are never chan
 
 import hashlib
 import logging
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,7 +82,10 @@ def load_version(version: str = "latest", *, folder: Path = MODELS) -> ModelVers
     for name, entry in manifest["files"].items():
         content = _read(place / name)
         if hashlib.sha256(content).hexdigest() != entry["sha256"]:
-            raise ModelRefusedError(f"{place / name}: its SHA-256 is not the one in manifest.json, so it was changed after training; restore it from version control, or train a new version")
+            raise ModelRefusedError(
+                f"{place / name}: its SHA-256 is not the one in manifest.json, so it was changed after training; "
+                "restore it from version control, or train a new version"
+            )
     artifact = orjson.loads(_read(place / "model.json"))
     try:
         tables, calibration = AdditiveTables.from_json(artifact["tables"]), Calibration.from_json(artifact["calibration"])
@@ -102,7 +104,14 @@ def version_numbers(folder: Path = MODELS) -> list[int]:
 
 
 def write_version(
-    *, tables: AdditiveTables, calibration: Calibration, certificates: tuple[Certificate, ...], facts: dict[str, Any], card: str, folder: Path = MODELS, version: int | None = None
+    *,
+    tables: AdditiveTables,
+    calibration: Calibration,
+    certificates: tuple[Certificate, ...],
+    facts: dict[str, Any],
+    card: str,
+    folder: Path = MODELS,
+    version: int | None = None,
 ) -> Path:
     """Write a version, whole or not at all.
 
@@ -140,8 +149,8 @@ def write_version(
     staged.mkdir(parents=True)
     (staged / "model.json").write_bytes(artifact)
     (staged / "card.md").write_text(card, encoding="utf-8")
-    (staged / "manifest.json").write_bytes(orjson.dumps(manifest, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2) + b"\n")
-    os.rename(staged, place)
+    (staged / "manifest.json").write_bytes(orjson.dumps(manifest, option=orjson.OPT_INDENT_2) + b"\n")
+    staged.rename(place)
     return place
 
 

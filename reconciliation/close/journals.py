@@ -65,7 +65,7 @@ def propose_journals(scored: pl.DataFrame, explained: Explained, carried: Carrie
     earlier = carried.open_items.filter((pl.col("journal_id") != "") & (pl.col("leg") == "books")).select("leg", "item_id", "journal_id")
     posting = _to_post(scored, month).join(earlier, on=["leg", "item_id"], how="left").with_columns(effect=EFFECT)
     entries = _number(posting, month)
-    numbered = entries.explode("items", empty_as_null=False).select("journal_id", item_id="items")
+    numbered = entries.select("journal_id", item_id="items").explode("item_id", empty_as_null=False)
     open_items = (
         scored.join(numbered.with_columns(leg=pl.lit("books")), on=["leg", "item_id"], how="left")
         .with_columns(pl.col("journal_id").fill_null(""))

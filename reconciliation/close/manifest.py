@@ -8,7 +8,7 @@ import polars as pl
 
 from reconciliation import __version__
 from reconciliation.config import Settings
-from reconciliation.population import Month
+from reconciliation.population import Month, in_scope
 from reconciliation.sources import Sources
 
 RETIRED = ["retired", "superseded"]
@@ -86,11 +86,13 @@ def _stripe(sources: Sources, month: Month) -> list[dict[str, Any]]:
     """Describe what was pulled up to the cut-off, by account, with a hash of the ids and nets."""
     described = []
     booked = sources.transactions.filter(pl.col("created_at") < month.cut_off)
+    used = in_scope(booked, month.book).group_by("stripe_account").agg(n=pl.len())
+    used_rows = dict(used.iter_rows())
     for (account,), rows in sorted(booked.partition_by("stripe_account", as_dict=True).items()):
         ordered = rows.sort("balance_transaction_id")
         content = ordered.select("balance_transaction_id", "currency", "amount_minor", "fee_minor", "net_minor").write_csv().encode()
         described.append({
             "path": f"stripe/{account}/balance_transactions", "kind": "stripe", "profile": "api", "sha256": hashlib.sha256(content).hexdigest(), "rows": rows.height,
-            "rows_used": rows.height, "rows_set_aside": 0, "rows_retired": 0,
+            "rows_used": used_rows.get(account, 0), "rows_set_aside": rows.height - used_rows.get(account, 0), "rows_retired": 0,
         })  # fmt: skip
     return described

@@ -54,7 +54,9 @@ def feature_types(frame: pl.DataFrame, *, keys: Sequence[str]) -> tuple[Feature,
     return tuple(Feature(name=name, type=_type_of(frame.schema[name], name)) for name in sorted(frame.columns) if name not in keys)
 
 
-def fit_additive(frame: pl.DataFrame, labels: pl.Series, *, features: Sequence[Feature], is_stopping: pl.Series, options: FitOptions | None = None) -> AdditiveTables:
+def fit_additive(
+    frame: pl.DataFrame, labels: pl.Series, *, features: Sequence[Feature], is_stopping: pl.Series, options: FitOptions | None = None
+) -> AdditiveTables:
     """Fit an explainable boosting machine and return it as tables.
 
     Args:
@@ -107,7 +109,7 @@ def export_tables(machine: Any, features: Sequence[Feature]) -> AdditiveTables:
 
 
 def _machine(features: Sequence[Feature], options: FitOptions, *, has_stopping: bool) -> Any:
-    from interpret.glassbox import ExplainableBoostingClassifier  # type: ignore[import-untyped]
+    from interpret.glassbox import ExplainableBoostingClassifier
 
     return ExplainableBoostingClassifier(
         feature_names=[feature.name for feature in features],

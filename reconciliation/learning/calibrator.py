@@ -35,7 +35,7 @@ def fit_calibration(scores: Floats, labels: npt.NDArray[np.bool_]) -> tuple[str,
 
 
 def _sigmoid(scores: Floats, labels: npt.NDArray[np.bool_]) -> tuple[list[float], list[float]]:
-    from sklearn.linear_model import LogisticRegression  # type: ignore[import-untyped]
+    from sklearn.linear_model import LogisticRegression
 
     # Platt's targets keep the sigmoid finite when the classes are separable; as weights, since the estimator wants classes.
     positives, negatives = float(labels.sum()), float((~labels).sum())
@@ -55,7 +55,7 @@ def _sigmoid(scores: Floats, labels: npt.NDArray[np.bool_]) -> tuple[list[float]
 
 
 def _isotonic(scores: Floats, labels: npt.NDArray[np.bool_]) -> tuple[list[float], list[float]]:
-    from sklearn.isotonic import IsotonicRegression  # type: ignore[import-untyped]
+    from sklearn.isotonic import IsotonicRegression
 
     fitted = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(scores, labels.astype(np.float64))
     # Knots at the middle of each step: between them the line rises, so that a better score is a better rank too.

@@ -26,12 +26,17 @@ def fit_challenger(learn: pl.DataFrame, labels: pl.Series, test: pl.DataFrame, *
         features: what to learn from.
         seed: of the boosting.
     """
-    from sklearn.ensemble import HistGradientBoostingClassifier  # type: ignore[import-untyped]
+    from sklearn.ensemble import HistGradientBoostingClassifier
 
     columns, categories = _as_numbers(learn, features, codes=None)
     others, _ = _as_numbers(test, features, codes=categories)
     fitted = HistGradientBoostingClassifier(
-        max_iter=200, learning_rate=0.05, early_stopping=False, min_samples_leaf=20, categorical_features=[feature.type == "categorical" for feature in features], random_state=seed
+        max_iter=200,
+        learning_rate=0.05,
+        early_stopping=False,
+        min_samples_leaf=20,
+        categorical_features=[feature.type == "categorical" for feature in features],
+        random_state=seed,
     ).fit(columns, labels.to_numpy().astype(np.int64))
     probabilities: Floats = fitted.predict_proba(others)[:, 1]
     return probabilities
@@ -39,7 +44,7 @@ def fit_challenger(learn: pl.DataFrame, labels: pl.Series, test: pl.DataFrame, *
 
 def fit_shallow_tree(learn: pl.DataFrame, labels: pl.Series, test: pl.DataFrame, *, features: Sequence[Feature], seed: int) -> Floats:
     """Fit a tree of depth three and return its probabilities on another frame: if it does nearly as well, rules would do."""
-    from sklearn.tree import DecisionTreeClassifier  # type: ignore[import-untyped]
+    from sklearn.tree import DecisionTreeClassifier
 
     columns, categories = _as_numbers(learn, features, codes=None)
     others, _ = _as_numbers(test, features, codes=categories)
@@ -50,7 +55,7 @@ def fit_shallow_tree(learn: pl.DataFrame, labels: pl.Series, test: pl.DataFrame,
 
 def feature_areas(frame: pl.DataFrame, labels: pl.Series, *, features: Sequence[Feature]) -> dict[str, float]:
     """Return the area under the ROC curve that each feature reaches alone, in the better direction; categories by their exception rate."""
-    from sklearn.metrics import roc_auc_score  # type: ignore[import-untyped]
+    from sklearn.metrics import roc_auc_score
 
     truth = labels.to_numpy().astype(np.int64)
     areas = {}
@@ -67,7 +72,9 @@ def feature_areas(frame: pl.DataFrame, labels: pl.Series, *, features: Sequence[
     return areas
 
 
-def _as_numbers(frame: pl.DataFrame, features: Sequence[Feature], *, codes: dict[str, list[str]] | None) -> tuple[npt.NDArray[np.float64], dict[str, list[str]]]:
+def _as_numbers(
+    frame: pl.DataFrame, features: Sequence[Feature], *, codes: dict[str, list[str]] | None
+) -> tuple[npt.NDArray[np.float64], dict[str, list[str]]]:
     """Return features as numbers, missing as NaN; categories by their place in `codes`, or in the frame's own where None, unknown as missing."""
     used: dict[str, list[str]] = dict(codes or {})
     columns: list[Any] = []

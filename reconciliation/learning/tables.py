@@ -4,6 +4,7 @@ Every score is a multiple of 2**-40 and every score of a pair of 2**-39, so that
 float, in any order and on any machine, and half of a pair's score can be given to each of its features.
 """
 
+import itertools
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
@@ -90,7 +91,9 @@ class AdditiveTables:
         """
         features = tuple(Feature(name=str(entry["name"]), type=_feature_type(entry["type"])) for entry in content["features"])
         known = {feature.name for feature in features}
-        terms = tuple(Term(axes=tuple(_axis_from_json(axis) for axis in entry["axes"]), scores=np.array(entry["scores"], dtype=np.float64)) for entry in content["terms"])
+        terms = tuple(
+            Term(axes=tuple(_axis_from_json(axis) for axis in entry["axes"]), scores=np.array(entry["scores"], dtype=np.float64)) for entry in content["terms"]
+        )
         for term in terms:
             if len(term.axes) not in (1, 2) or term.scores.shape != tuple(axis.size for axis in term.axes):
                 raise ValueError(f"term {term.name!r} has a table of shape {term.scores.shape}, which does not fit its axes")
@@ -114,7 +117,9 @@ def _feature_type(text: str) -> FeatureType:
 
 
 def _axis_to_json(axis: Axis) -> dict[str, Any]:
-    return {"feature": axis.feature, "edges": list(axis.edges)} if axis.edges is not None else {"feature": axis.feature, "categories": list(axis.categories or ())}
+    return (
+        {"feature": axis.feature, "edges": list(axis.edges)} if axis.edges is not None else {"feature": axis.feature, "categories": list(axis.categories or ())}
+    )
 
 
 def _axis_from_json(content: dict[str, Any]) -> Axis:
@@ -122,6 +127,6 @@ def _axis_from_json(content: dict[str, Any]) -> Axis:
     categories = tuple(str(category) for category in content["categories"]) if "categories" in content else None
     if (edges is None) == (categories is None):
         raise ValueError(f"axis {content['feature']!r} needs either edges or categories")
-    if edges is not None and any(low >= high for low, high in zip(edges, edges[1:], strict=False)):
+    if edges is not None and any(low >= high for low, high in itertools.pairwise(edges)):
         raise ValueError(f"axis {content['feature']!r} has edges that do not ascend")
     return Axis(feature=str(content["feature"]), edges=edges, categories=categories)

@@ -53,7 +53,7 @@ class Item(dy.Schema):
 
     @dy.rule()
     def side_belongs_to_leg(cls) -> pl.Expr:
-        return (pl.col("leg") == "books") | pl.col("side").is_in(["stripe", "bank"])
+        return pl.when(pl.col("leg") == "books").then(pl.col("side") != "bank").otherwise(pl.col("side").is_in(["stripe", "bank", "residual"]))
 
 
 class ItemReference(dy.Schema):

@@ -89,7 +89,7 @@ def make_disputes(options: SimulationOptions, horizon: Horizon, charges: pl.Data
         opened = np.where(told, horizon.epoch(horizon.month(0)[0] + timedelta(days=19), 11, 4), opened)
         closed = np.where(told, horizon.epoch(horizon.month(1)[0] + timedelta(days=19), 15, 20), closed)
     disputes = charges.with_columns(opened=pl.Series(opened), closed=pl.Series(closed), is_won=pl.Series(won | told), fee_minor=pl.lit(DISPUTE_FEE_MINOR, pl.Int64))
-    disputes = disputes.filter(pl.Series(((drawn < options.trade.dispute_share) & free) | told) & (pl.col("opened") < horizon.now))
+    disputes = disputes.filter(pl.Series(((drawn < options.trade.dispute_share) & free) | told) & pl.col("opened").is_between(horizon.start, horizon.now))
     ids = stream(options.seed, "dispute ids")
     names = {"dispute_id": "dp_", "withdrawn_id": "txn_", "reinstated_id": "txn_"}
     made = [pl.Series(name, make_ids(ids, prefix, disputes.height), dtype=pl.String) for name, prefix in names.items()]

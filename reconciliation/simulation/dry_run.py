@@ -25,7 +25,7 @@ from reconciliation.close.payouts import list_payouts
 from reconciliation.opening import record_opening
 from reconciliation.pipeline import Reconciliation, Scorer, reconcile_month
 from reconciliation.rates import Rates, read_rates
-from reconciliation.simulation.sandbox import frozen_clock
+from reconciliation.simulation.sandbox import read_sandbox
 from reconciliation.sources import Sources, assemble_sources, read_files, register_deliveries
 
 SOURCE_LISTS = ["charges", "refunds", "disputes", "transfers", "application_fees"]
@@ -42,7 +42,7 @@ class DryMonth:
 
 def read_stripe_folder(folder: Path) -> tuple[dict[str, pl.DataFrame], datetime]:
     """Parse the objects of a sandbox folder as if they had been pulled; returns the tables and the sandbox's clock."""
-    clock = frozen_clock(folder)
+    clock = datetime.fromtimestamp(read_sandbox(folder).now, UTC)
     members = orjson.loads((folder / "payout_balance_transactions.json").read_bytes())
     tables = {
         "balance_transactions": parse_balance_transactions([_page(folder / "balance_transactions.jsonl")], account="self"),

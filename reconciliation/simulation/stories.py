@@ -102,7 +102,7 @@ def story_orders(options: SimulationOptions, horizon: Horizon) -> pl.DataFrame:
 def negative_payout_amount(options: SimulationOptions) -> int:
     """Return the order value whose cancellation outweighs what one payout sweeps: several days' (or weeks') sales."""
     per_day = options.payments / (30 * options.months) * 36_000 * options.trade.value_scale
-    days = 9 if options.payout_schedule == "daily" else 24
+    days = 6 if options.payout_schedule == "daily" else 14
     return int(per_day * days) // 100 * 100 + 120_045
 
 

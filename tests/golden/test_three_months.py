@@ -61,7 +61,7 @@ TOTALS = {  # stripe, ledger, difference, posted into a locked month, in transit
     "december": ("100.00", "571.70", "-471.70", "0.00", "0.00", "471.70"),
 }
 ITEM_COLUMNS = (
-    *("item", "leg", "side", "balance_transaction_id", "component", "source_file", "source_row", "date", "amount", "currency"),
+    *("item", "leg", "side", "source_file", "source_row", "date", "amount", "currency"),
     *("kind", "cause", "nature", "origin_period"),
 )
 ASIDE_COLUMNS = ("source_file", "source_row", "side", "date", "amount", "currency", "account", "rule", "description")

@@ -1,17 +1,18 @@
 """Records + profiles -> the header row, the delimiter, which column carries which field, and how sure that is."""
 
 import difflib
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from reconciliation.connectors.tabular.cells import Grid
-from reconciliation.connectors.tabular.profiles import Profile, header_key
+from reconciliation.connectors.tabular.profiles import AMOUNT_FIELDS, Profile, header_key
 from reconciliation.errors import FileRefusedError
 
 HEADER_ROWS_MAX = 60
 """A header is looked for in the first rows only; report titles and filters above it take a dozen at most."""
 
-CONFIDENCE_MIN = 0.5
+CONFIDENCE_MIN = 0.4
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ def detect_layout(grid: Grid, profiles: Sequence[Profile]) -> Layout:
     if best is None or best.confidence < CONFIDENCE_MIN:
         raise _not_recognized(grid, profiles)
     _refuse_duplicates(grid.file, best)
+    _refuse_renamed(grid.file, best)
     return best
 
 
@@ -93,13 +95,14 @@ def _match(profile: Profile, keys: list[str], record: list[str], *, delimiter: s
     named = [index for index, key in enumerate(keys) if key]
     recognized = len(taken) / max(len(named), 1)
     telling = [field for field in profile.signature if field in fields]
-    confidence = 1.0 if profile.is_stated else 0.5 * recognized + 0.5 * (len(telling) / len(profile.signature) if profile.signature else 0.6)
+    confidence = 1.0 if profile.is_mapping else 0.5 * recognized + 0.5 * (len(telling) / len(profile.signature) if profile.signature else 0.6)
     evidence = f"{len(taken)} of {len(named)} columns recognized" + (f", among them {', '.join(record[fields[field]] for field in telling)}" if telling else "")
     return Layout(profile, delimiter, header_row, tuple(record), fields, round(confidence, 3), evidence, tuple(tuple(row) for row in preamble))
 
 
 def _missing(profile: Profile, fields: dict[str, int]) -> list[str]:
-    return [need for need in profile.required if not any(option in fields or option in profile.constants for option in need.split("|"))]
+    known = {*fields, *profile.constants}
+    return [need for need in profile.required if not any(known.issuperset(option.split("+")) for option in need.split("|"))]
 
 
 def _refuse_duplicates(file: str, layout: Layout) -> None:
@@ -112,6 +115,21 @@ def _refuse_duplicates(file: str, layout: Layout) -> None:
                 file=file, row=layout.header_row, column=layout.headers[place],
                 message=f"the header appears {len(again)} times (columns {places}) and its column is read as {field}; rename or remove the others",
             )  # fmt: skip
+
+
+def _refuse_renamed(file: str, layout: Layout) -> None:
+    """Refuse a header that is nearly that of an absent money column: without it the wrong amount would be read."""
+    for field in AMOUNT_FIELDS:
+        if field in layout.fields:
+            continue
+        known = [header_key(name) for name in layout.profile.columns.get(field, ())]
+        for index, header in enumerate(layout.headers):
+            near = difflib.get_close_matches(header_key(header), known, n=1, cutoff=0.85)
+            if near and index not in layout.fields.values():
+                raise FileRefusedError(
+                    file=file, row=layout.header_row, column=header,
+                    message=f"is not known, but nearly the header of {field} ({near[0]!r}); rename it so, or name it in a mapping file ([ledger] profile)",
+                )  # fmt: skip
 
 
 def _not_recognized(grid: Grid, profiles: Sequence[Profile]) -> FileRefusedError:
@@ -133,8 +151,8 @@ def _not_recognized(grid: Grid, profiles: Sequence[Profile]) -> FileRefusedError
     missing = _missing(profile, found)
     hints = []
     for need in missing:
-        names = [name for option in need.split("|") for name in profile.columns.get(option, (option,))]
+        names = [name for option in re.split(r"[|+]", need) if option not in found for name in profile.columns.get(option, (option,))]
         near = next((header for header in record if header and difflib.get_close_matches(header_key(header), [header_key(name) for name in names], n=1, cutoff=0.7)), None)
-        hints.append(f"{need.replace('|', ' or ')} (known as {', '.join(repr(name) for name in names[:4])})" + (f"; is {near!r} meant?" if near else ""))
+        hints.append(f"{need.replace('|', ' or ').replace('+', ' and ')} (known as {', '.join(repr(name) for name in names[:4])})" + (f"; is {near!r} meant?" if near else ""))
     message = f"looks most like {profile.title or profile.name!r}, but has no column for " + ", and none for ".join(hints)
     return FileRefusedError(file=grid.file, row=1 - negative_index, message=message + "; export it again, or name the columns in a mapping file ([ledger] profile)")

@@ -36,7 +36,8 @@ class Profile(BaseModel):
         name: as `[ledger] profile` and the reports name it.
         title: what a person calls the export.
         columns: field -> header names in order of preference. A file may have the first, another or none of them.
-        required: fields that must be present; `debit|amount` is satisfied by either.
+        is_mapping: a company's own mapping: what it names must be there, and it is not doubted.
+        required: fields that must be present; `debit+credit|amount` is satisfied by the two or by the one.
         signature: fields whose presence tells this system from others; they raise the confidence.
         constants: field -> value for what the file does not say, such as the one account it was exported for.
         sign: whether a positive signed amount is a debit or a credit.
@@ -57,8 +58,9 @@ class Profile(BaseModel):
 
     name: str = Field(min_length=1, pattern=r"^[\w .-]+$")
     title: str = ""
+    is_mapping: bool = False
     columns: dict[str, tuple[str, ...]]
-    required: tuple[str, ...] = ("date", "account", "debit|credit|amount")
+    required: tuple[str, ...] = ("date", "account", "debit+credit|amount")
     signature: tuple[str, ...] = ()
     constants: dict[Literal["account", "currency"], str] = Field(default_factory=dict)
     sign: Literal["debit_positive", "credit_positive"] = "debit_positive"
@@ -84,11 +86,6 @@ class Profile(BaseModel):
                 near = difflib.get_close_matches(str(field), FIELDS, n=1)
                 raise ValueError(f"{field!r} is not a field" + (f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(FIELDS)}"))
         return {field: [names] if isinstance(names, str) else names for field, names in value.items()}
-
-    @property
-    def is_stated(self) -> bool:
-        """Whether the operator named a mapping file, so that it must fit and nothing else is tried."""
-        return not self.signature and self.name not in {"plain", "bank_csv", "balances"}
 
 
 def header_key(text: str) -> str:
@@ -150,7 +147,9 @@ def choose_profiles(shipped: Sequence[Profile], *, setting: str, folder: Path) -
     if named:
         return named
     if setting.endswith(".toml"):
-        return (read_profile(folder / setting),)
+        mapping = read_profile(folder / setting)
+        required = dict.fromkeys((*mapping.required, *mapping.columns))
+        return (mapping.model_copy(update={"is_mapping": True, "required": tuple(required)}),)
     names = [profile.name for profile in shipped]
     near = difflib.get_close_matches(setting, names, n=1)
     raise SettingsError(f"[ledger] profile = {setting!r} is not known; " + (f"did you mean {near[0]!r}?" if near else f"there are auto, {', '.join(names)}, or a .toml mapping file"))

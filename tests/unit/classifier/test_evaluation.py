@@ -4,7 +4,15 @@ import numpy as np
 import polars as pl
 import pytest
 
-from reconciliation.classifier.evaluation import average_precision, clear_lowest, clear_rate_at_recall, match_quality, measure_frame, measure_quality, measure_segments
+from reconciliation.classifier.evaluation import (
+    average_precision,
+    clear_lowest,
+    clear_rate_at_recall,
+    match_quality,
+    measure_frame,
+    measure_quality,
+    measure_segments,
+)
 
 
 def test_average_precision_equals_scikit_learn_with_and_without_ties() -> None:
@@ -48,7 +56,9 @@ def test_a_set_without_exceptions_has_no_ranking_figures_but_a_clear_rate() -> N
 
 
 def test_segments_too_small_to_say_something_are_left_out() -> None:
-    frame = pl.DataFrame({"probability": [0.9, 0.1] * 30, "is_true_exception": [True, False] * 30, "amount_minor": [1] * 60, "currency": ["GBP"] * 50 + ["JPY"] * 10})
+    frame = pl.DataFrame(
+        {"probability": [0.9, 0.1] * 30, "is_true_exception": [True, False] * 30, "amount_minor": [1] * 60, "currency": ["GBP"] * 50 + ["JPY"] * 10}
+    )
     segments = measure_segments(frame, by=["currency"], threshold=0.5)
     assert segments["value"].to_list() == ["GBP"]
     assert segments["recall"].to_list() == [1.0]

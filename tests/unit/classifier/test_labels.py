@@ -107,7 +107,9 @@ def test_matches_are_named_as_the_truth_names_its_edges() -> None:
 
 def test_flags_of_the_truth_are_read_and_edges_are_decidable_unless_it_says_otherwise(tmp_path: Path) -> None:
     (tmp_path / "truth").mkdir()
-    (tmp_path / "truth" / "items.csv").write_text("leg,item,cause,nature,is_true_exception,story\nbooks,JE-7,timing,timing,False,\nbooks,JE-8,wrong_amount,correction,true,slip\n")
+    (tmp_path / "truth" / "items.csv").write_text(
+        "leg,item,cause,nature,is_true_exception,story\nbooks,JE-7,timing,timing,False,\nbooks,JE-8,wrong_amount,correction,true,slip\n"
+    )
     (tmp_path / "truth" / "matches.csv").write_text("leg,stripe_item,other_item\nbooks,txn_1/gross,JE-7\n")
     items, matches = read_truth(tmp_path)
     assert items["is_true_exception"].to_list() == [False, True]

@@ -6,8 +6,12 @@ import pytest
 
 from reconciliation.classifier.policy import Certificate, certify_threshold, decide_dispositions, misses_allowed, recall_bound
 
-PROVEN = Certificate(source="simulated", threshold=0.05, exceptions=628, misses=2, recall_bound=0.99, target_recall=0.99, confidence=0.95, window="later months")
-AUDITED = Certificate(source="audited", threshold=0.03, exceptions=299, misses=0, recall_bound=0.99, target_recall=0.99, confidence=0.95, window="audited months")
+PROVEN = Certificate(
+    source="simulated", threshold=0.05, exceptions=628, misses=2, recall_bound=0.99, target_recall=0.99, confidence=0.95, window="later months"
+)
+AUDITED = Certificate(
+    source="audited", threshold=0.03, exceptions=299, misses=0, recall_bound=0.99, target_recall=0.99, confidence=0.95, window="audited months"
+)
 MONEY = {"GBP": 2500, "JPY": 4000}
 
 
@@ -27,7 +31,13 @@ def make_breaks(**columns: object) -> pl.DataFrame:
 
 def decide(breaks: pl.DataFrame, **changes: object) -> list[str]:
     """Return the dispositions."""
-    arguments: dict[str, object] = {"mode": "copilot", "target_recall": 0.99, "simulated": PROVEN, "materiality_minor": MONEY, "cap_minor": {"GBP": 50000, "JPY": 90000}}
+    arguments: dict[str, object] = {
+        "mode": "copilot",
+        "target_recall": 0.99,
+        "simulated": PROVEN,
+        "materiality_minor": MONEY,
+        "cap_minor": {"GBP": 50000, "JPY": 90000},
+    }
     return decide_dispositions(breaks, **(arguments | changes)).dispositions["disposition"].to_list()  # type: ignore[arg-type]
 
 
@@ -76,7 +86,11 @@ def test_observe_leaves_everything_to_a_person() -> None:
     assert decide(make_breaks(), mode="observe", audited=AUDITED) == ["needs_review"]
 
 
-@pytest.mark.parametrize("certificate", [None, Certificate("simulated", None, 100, 0, 0.0, 0.99, 0.95, "w"), Certificate("simulated", 0.5, 59, 0, 0.95, 0.95, 0.95, "w")], ids=["none", "no threshold", "lower target"])
+@pytest.mark.parametrize(
+    "certificate",
+    [None, Certificate("simulated", None, 100, 0, 0.0, 0.99, 0.95, "w"), Certificate("simulated", 0.5, 59, 0, 0.95, 0.95, 0.95, "w")],
+    ids=["none", "no threshold", "lower target"],
+)
 @pytest.mark.parametrize("mode", ["copilot", "autonomous"])
 def test_without_a_proven_threshold_nothing_is_cleared(mode: str, certificate: Certificate | None) -> None:
     assert decide(make_breaks(probability_true_exception=[0.0]), mode=mode, simulated=certificate) == ["needs_review"]
@@ -95,7 +109,17 @@ def test_without_a_proven_threshold_nothing_is_cleared(mode: str, certificate: C
         {"cause": [None]},
         {"probability_true_exception": [None]},
     ],
-    ids=["at the threshold", "at materiality", "negative at materiality", "no materiality known", "ambiguous", "opening", "undetermined", "no cause", "no probability"],
+    ids=[
+        "at the threshold",
+        "at materiality",
+        "negative at materiality",
+        "no materiality known",
+        "ambiguous",
+        "opening",
+        "undetermined",
+        "no cause",
+        "no probability",
+    ],
 )
 def test_copilot_proposes_only_what_is_below_every_limit(columns: dict[str, object]) -> None:
     assert decide(make_breaks()) == ["proposed_clear"]
@@ -117,7 +141,10 @@ def test_an_alarm_stops_automatic_acceptance() -> None:
 
 def test_the_cap_is_spent_on_the_least_probable_exceptions_per_currency() -> None:
     breaks = make_breaks(
-        amount_minor=[400, -400, 400, 300, 10], probability_true_exception=[0.02, 0.01, 0.005, 0.001, 0.5], currency=["GBP", "GBP", "GBP", "JPY", "GBP"], break_id=["a", "b", "c", "d", "e"]
+        amount_minor=[400, -400, 400, 300, 10],
+        probability_true_exception=[0.02, 0.01, 0.005, 0.001, 0.5],
+        currency=["GBP", "GBP", "GBP", "JPY", "GBP"],
+        break_id=["a", "b", "c", "d", "e"],
     )
     found = decide(breaks, mode="autonomous", audited=AUDITED, cap_minor={"GBP": 800, "JPY": 299})
     assert found == ["proposed_clear", "auto_cleared", "auto_cleared", "proposed_clear", "needs_review"]
@@ -126,7 +153,11 @@ def test_the_cap_is_spent_on_the_least_probable_exceptions_per_currency() -> Non
 def test_dispositions_do_not_depend_on_the_order_of_breaks() -> None:
     random = np.random.default_rng(2)
     breaks = make_breaks(amount_minor=random.integers(1, 3000, 200).tolist(), probability_true_exception=(random.random(200) * 0.06).round(2).tolist())
-    first = decide_dispositions(breaks, mode="autonomous", target_recall=0.99, simulated=PROVEN, audited=AUDITED, materiality_minor=MONEY, cap_minor={"GBP": 9000})
-    second = decide_dispositions(breaks.reverse(), mode="autonomous", target_recall=0.99, simulated=PROVEN, audited=AUDITED, materiality_minor=MONEY, cap_minor={"GBP": 9000})
+    first = decide_dispositions(
+        breaks, mode="autonomous", target_recall=0.99, simulated=PROVEN, audited=AUDITED, materiality_minor=MONEY, cap_minor={"GBP": 9000}
+    )
+    second = decide_dispositions(
+        breaks.reverse(), mode="autonomous", target_recall=0.99, simulated=PROVEN, audited=AUDITED, materiality_minor=MONEY, cap_minor={"GBP": 9000}
+    )
     assert first.dispositions.sort("break_id").equals(second.dispositions.sort("break_id"))
     assert 0 < first.dispositions.filter(pl.col("disposition") == "auto_cleared").height < 200

@@ -63,7 +63,10 @@ def test_many_rows_keep_their_own_reasons_in_order() -> None:
     features = (Feature("age_days", "numeric"), Feature("kind", "categorical"))
     scores = Scores(pl.Series(np.zeros(500)), pl.Series(np.zeros(500)), pl.DataFrame({"age_days": np.full(500, 1.0), "kind": np.full(500, -0.5)}), 0.0)
     reasons = explain_scores(scores, frame, features)
-    wanted = [[f"Open for {int(age)} days at the cut-off (raises the risk)", f"The kind of difference: {kind.replace('_', ' ')} (lowers the risk)"] for age, kind in frame.iter_rows()]
+    wanted = [
+        [f"Open for {int(age)} days at the cut-off (raises the risk)", f"The kind of difference: {kind.replace('_', ' ')} (lowers the risk)"]
+        for age, kind in frame.iter_rows()
+    ]
     assert reasons.to_list() == wanted
 
 

@@ -12,7 +12,9 @@ from reconciliation.classifier.versions import NAME, ModelRefusedError, load_ver
 from reconciliation.learning.tables import AdditiveTables, Axis, Feature, Term
 
 TABLES = AdditiveTables(
-    features=(Feature("age_days", "numeric"),), intercept=-1.0, terms=(Term(axes=(Axis(feature="age_days", edges=(3.0, 9.5), categories=None),), scores=np.array([0.0, -0.5, 0.25, 1.0])),)
+    features=(Feature("age_days", "numeric"),),
+    intercept=-1.0,
+    terms=(Term(axes=(Axis(feature="age_days", edges=(3.0, 9.5), categories=None),), scores=np.array([0.0, -0.5, 0.25, 1.0])),),
 )
 CALIBRATION = Calibration("sigmoid", (-2.0, 2.0), (0.1, 0.9))
 
@@ -24,7 +26,9 @@ def make_certificate(target: float, threshold: float | None = 0.05) -> Certifica
 
 def write(folder: Path) -> Path:
     """Write a version."""
-    return write_version(tables=TABLES, calibration=CALIBRATION, certificates=(make_certificate(0.99), make_certificate(0.95)), facts={"seed": 1}, card="# card\n", folder=folder)
+    return write_version(
+        tables=TABLES, calibration=CALIBRATION, certificates=(make_certificate(0.99), make_certificate(0.95)), facts={"seed": 1}, card="# card\n", folder=folder
+    )
 
 
 def test_what_is_written_is_loaded(tmp_path: Path) -> None:
@@ -57,7 +61,7 @@ def test_a_changed_artifact_is_refused_even_as_latest(tmp_path: Path) -> None:
     write(tmp_path)
     artifact = write(tmp_path) / "model.json"
     artifact.write_bytes(artifact.read_bytes().replace(b"0.25", b"0.75"))
-    with pytest.raises(ModelRefusedError, match="its SHA-256 is not the one in manifest.json"):
+    with pytest.raises(ModelRefusedError, match="its SHA-256 is not the one in"):
         load_version(folder=tmp_path)
     assert load_version("1", folder=tmp_path).version == 1
 

@@ -66,7 +66,9 @@ def test_every_term_equals_interpret_to_a_billionth_on_other_data(examples: tupl
         warnings.simplefilter("ignore", UserWarning)
         machine.fit(as_matrix(frame, features), labels.to_numpy().astype(int), bags=np.where(stopping(frame).to_numpy(), -1, 1).astype(np.int8).reshape(-1, 1))
     ours = export_tables(machine, features)
-    other = make_examples(3000, seed=2)[0].with_columns(pl.when(pl.int_range(pl.len()) % 17 == 0).then(pl.lit("payout_not_in_bank")).otherwise("kind").alias("kind"))
+    other = make_examples(3000, seed=2)[0].with_columns(
+        pl.when(pl.int_range(pl.len()) % 17 == 0).then(pl.lit("payout_not_in_bank")).otherwise("kind").alias("kind")
+    )
     edge = ours.terms[0].axes[0].edges
     assert edge is not None
     other = other.with_columns(pl.when(pl.int_range(pl.len()) % 13 == 0).then(pl.lit(edge[0])).otherwise("age_days").alias("age_days"))  # a value on an edge

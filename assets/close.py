@@ -1,0 +1,96 @@
+"""Explained items -> balances, journals, the statement, and the close package. The statement alone publishes the month."""
+
+from datetime import timedelta
+from typing import Any
+
+import dagster as dg
+
+from assets.metadata import describe_rows, describe_statement
+from assets.partitions import Partitions
+from assets.resources import LakeResource
+from reconciliation.breaks.explain import Explained
+from reconciliation.close.balances import close_balances
+from reconciliation.close.journals import Journals, propose_journals
+from reconciliation.close.manifest import describe_month
+from reconciliation.close.payouts import list_payouts
+from reconciliation.close.statement import state_month
+from reconciliation.matching.cascade import Matching
+from reconciliation.months import set_aside_of_month, store_month, write_package
+from reconciliation.pipeline import Reconciliation
+from reconciliation.population import CarriedIn, Population
+
+GROUP = "close"
+
+
+def build(partitions: Partitions, *, zone: str) -> list[dg.AssetsDefinition]:
+    """Assemble what states and closes a month."""
+
+    @dg.asset(group_name=GROUP, kinds={"polars", "parquet"}, partitions_def=partitions.months_by_book, deps=["breaks"])
+    def journal_entries(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult[Any]:
+        """One row is a line of a proposed entry, balanced by cause and period; finance posts it in the ERP."""
+        work = lake.month(context.partition_key)
+        journals = propose_journals(work.frame("scored"), work.recall("explained", Explained), work.recall("carried", CarriedIn), work.month())
+        work.keep("journals", journals)
+        return dg.MaterializeResult(metadata=describe_rows(journals.lines, money="debit_minor"))
+
+    @dg.asset(group_name=GROUP, kinds={"polars", "parquet"}, partitions_def=partitions.months_by_book, deps=["matches"])
+    def balances(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult[Any]:
+        """One row is a currency's opening and closing balance at Stripe and in the ledger, each from its own source."""
+        work = lake.month(context.partition_key)
+        closed = close_balances(work.sources(), work.month(), work.recall("carried", CarriedIn), work.recall("population", Population))
+        work.keep("balances", closed)
+        return dg.MaterializeResult(metadata=describe_rows(closed, money="stripe_closing_minor"))
+
+    @dg.asset(group_name=GROUP, kinds={"polars", "parquet"}, partitions_def=partitions.months_by_book, deps=["breaks", "journal_entries", "balances"])
+    def statement(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult[Any]:
+        """One row is a line of the three-way statement: Stripe, ledger, bank, and the difference by cause to the last cent."""
+        work = lake.month(context.partition_key)
+        sources, month, carried = work.sources(), work.month(), work.recall("carried", CarriedIn)
+        explained, matching, journals = work.recall("explained", Explained), work.recall("matching", Matching), work.recall("journals", Journals)
+        closed, proofs, facts = work.frame("balances"), work.frame("completeness_proofs"), work.facts
+        lines = state_month(explained.items, matching.members, work.frame("scored"), closed, month)
+        result = Reconciliation(
+            month=month,
+            carried=carried,
+            items=explained.items,
+            references=explained.references,
+            members=matching.members,
+            open_items=journals.open_items,
+            breaks=work.frame("breaks"),
+            features=explained.features,
+            balances=closed,
+            journals=journals.lines,
+            statement=lines,
+        )
+        store_month(
+            work.lake,
+            result,
+            payouts=list_payouts(sources, month, explained.items, matching.members),
+            set_aside=set_aside_of_month(sources, month),
+            description=describe_month(sources, month, model=facts["model"], proofs=proofs, accept_incomplete=facts["accept_incomplete"]),
+        )
+        return dg.MaterializeResult(metadata=describe_statement(lines))
+
+    return [journal_entries, balances, statement, _package(partitions, zone=zone)]
+
+
+def _package(partitions: Partitions, *, zone: str) -> dg.AssetsDefinition:
+    @dg.asset(
+        group_name=GROUP,
+        kinds={"csv"},
+        partitions_def=partitions.months,
+        deps=[dg.AssetDep("statement", partition_mapping=dg.MultiToSingleDimensionPartitionMapping("month"))],
+        freshness_policy=freshness(zone),
+    )
+    def close_package(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult[Any]:
+        """One folder is a month's close package: statement, matches, open items, exceptions, payouts, journals and the manifest."""
+        settings = lake.settings.read()
+        folder = write_package(lake.open(), settings, context.partition_key)
+        return dg.MaterializeResult(metadata={"package": dg.MetadataValue.path(folder)})
+
+    return close_package
+
+
+def freshness(zone: str) -> dg.FreshnessPolicy:
+    """Expect a package every night: at six in the books' zone it is at most five hours old."""
+    return dg.FreshnessPolicy.cron(deadline_cron="0 6 * * *", lower_bound_delta=timedelta(hours=5), timezone=zone)

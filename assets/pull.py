@@ -1,0 +1,108 @@
+"""Stripe -> the lake, by local day and account; a range of days is one run.
+
+The balance is read first: what is created while the rest is read is then known to come after it. Nothing is retried here, since
+the reader is patient by itself.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import dagster as dg
+
+from assets.checks import check_specs, check_table
+from assets.core import Core, StripeAccess
+from assets.metadata import describe_rows
+from assets.partitions import Partitions
+from assets.resources import LakeResource
+from reconciliation.connectors.stripe.filing import file_by_moment, file_by_payout
+
+GROUP = "pull"
+POOL = "stripe_api"
+
+
+def balance_snapshots(
+    context: dg.AssetExecutionContext, lake: LakeResource, core: dg.ResourceParam[Core], stripe: dg.ResourceParam[StripeAccess]
+) -> dg.MaterializeResult[Any]:
+    """One row is Stripe's balance of one currency and balance type when it was read; it proves that nothing is missing."""
+    window = lake.window(context.partition_keys)
+    pulled = core.pull_balance(stripe.reader(), account=window.account)
+    filed = file_by_moment(pulled.frame, "taken_at", calendar=lake.calendar())
+    lake.write_snapshot("balance_snapshots", window, filed, pages=pulled.pages)
+    return dg.MaterializeResult(metadata=describe_rows(pulled.frame))
+
+
+def balance_transactions(
+    context: dg.AssetExecutionContext, lake: LakeResource, core: dg.ResourceParam[Core], stripe: dg.ResourceParam[StripeAccess]
+) -> dg.MaterializeResult[Any]:
+    """One row is one movement of the Stripe balance, the source of all money here; used by every later stage."""
+    window = lake.window(context.partition_keys)
+    pulled = core.pull_balance_transactions(stripe.reader(), account=window.account, start=window.start, end=window.end)
+    filed = file_by_moment(pulled.frame, "created_at", calendar=lake.calendar())
+    lake.write_days("balance_transactions", window, filed, pages=pulled.pages)
+    return dg.MaterializeResult(metadata=describe_rows(pulled.frame, money="net_minor"), check_results=check_table("balance_transactions", pulled.frame))
+
+
+def payouts(
+    context: dg.AssetExecutionContext, lake: LakeResource, core: dg.ResourceParam[Core], stripe: dg.ResourceParam[StripeAccess]
+) -> dg.MaterializeResult[Any]:
+    """One row is one payout to the bank; what arrives there is matched against it."""
+    window = lake.window(context.partition_keys)
+    pulled = core.pull_payouts(stripe.reader(), account=window.account, start=window.start, end=window.end)
+    filed = file_by_moment(pulled.frame, "created_at", calendar=lake.calendar())
+    lake.write_days("payouts", window, filed, pages=pulled.pages)
+    return dg.MaterializeResult(metadata=describe_rows(pulled.frame), check_results=check_table("payouts", pulled.frame))
+
+
+def payout_members(
+    context: dg.AssetExecutionContext, lake: LakeResource, core: dg.ResourceParam[Core], stripe: dg.ResourceParam[StripeAccess]
+) -> dg.MaterializeResult[Any]:
+    """One row says which movement was paid out with which automatic payout; it ties payouts to what they bundle."""
+    window = lake.window(context.partition_keys)
+    paid = lake.read_days("payouts", window)
+    pulled = core.pull_payout_members(stripe.reader(), account=window.account, payouts=paid)
+    filed = file_by_payout(pulled.frame, paid, calendar=lake.calendar())
+    lake.write_days("payout_members", window, filed, pages=pulled.pages)
+    return dg.MaterializeResult(metadata=describe_rows(pulled.frame, money=None))
+
+
+def stripe_sources(
+    context: dg.AssetExecutionContext, lake: LakeResource, core: dg.ResourceParam[Core], stripe: dg.ResourceParam[StripeAccess]
+) -> dg.MaterializeResult[Any]:
+    """One row is the charge, refund, dispute or transfer behind a movement; references and names come from it, money does not."""
+    window = lake.window(context.partition_keys)
+    pulled = core.pull_sources(stripe.reader(), account=window.account, start=window.start, end=window.end)
+    filed = file_by_moment(pulled.frame, "created_at", calendar=lake.calendar())
+    lake.write_days("stripe_sources", window, filed, pages=pulled.pages)
+    return dg.MaterializeResult(metadata=describe_rows(pulled.frame, money=None))
+
+
+def pull_record(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult[Any]:
+    """One row says up to which instant an account is pulled without a gap; months are reconciled that far."""
+    window = lake.window(context.partition_keys)
+    through = lake.record_pull(window)
+    return dg.MaterializeResult(metadata={"account": window.account, "days": len(window.days), "pulled_through": str(through)})
+
+
+def build(partitions: Partitions) -> list[dg.AssetsDefinition]:
+    """Assemble the assets of the pull."""
+
+    def asset(function: Callable[..., dg.MaterializeResult[Any]], deps: list[str], *, suite: bool = False, pool: str | None = POOL) -> dg.AssetsDefinition:
+        return dg.asset(
+            partitions_def=partitions.days_by_account,
+            backfill_policy=dg.BackfillPolicy.single_run(),
+            group_name=GROUP,
+            kinds={"stripe", "parquet"},
+            deps=deps,
+            check_specs=check_specs(function.__name__) if suite else None,
+            pool=pool,
+        )(function)
+
+    tables = ["balance_transactions", "payouts", "payout_members", "stripe_sources"]
+    return [
+        asset(balance_snapshots, []),
+        asset(balance_transactions, ["balance_snapshots"], suite=True),
+        asset(payouts, ["balance_snapshots"], suite=True),
+        asset(payout_members, ["payouts"]),
+        asset(stripe_sources, ["balance_snapshots"]),
+        asset(pull_record, tables, pool=None),
+    ]

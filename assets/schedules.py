@@ -1,0 +1,26 @@
+"""The night: at a quarter past one in the books' zone every account is pulled; what follows is started by sensors."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from assets.partitions import range_tags, register
+from assets.planning import days_to_pull
+from assets.resources import SettingsResource, open_lake
+
+NIGHT_CRON = "15 1 * * *"
+
+
+def build(zone: str, pull: dg.UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
+    """Assemble the schedule."""
+
+    @dg.schedule(name="night", cron_schedule=NIGHT_CRON, execution_timezone=zone, job=pull, default_status=dg.DefaultScheduleStatus.RUNNING)
+    def night(context: dg.ScheduleEvaluationContext, settings: SettingsResource) -> Iterator[dg.RunRequest]:
+        """Pull what is new and what can still change, one run an account."""
+        known = settings.read()
+        register(context.instance, known)
+        for account in (account for book in known.books for account in book.stripe_accounts):
+            days = days_to_pull(open_lake(known), known, account, clock=context.scheduled_execution_time)
+            yield dg.RunRequest(run_key=f"{context.scheduled_execution_time:%Y-%m-%d}/{account}", tags=range_tags(account, first=days.first, last=days.last))
+
+    return night

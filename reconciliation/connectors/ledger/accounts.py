@@ -1,0 +1,74 @@
+"""Settings + accounts found in exports -> which lines are on a mapped account, and in which currency their amount is."""
+
+import polars as pl
+
+from reconciliation.config import Settings
+from reconciliation.errors import SettingsError
+
+ACCOUNTS_SHOWN_MAX = 20
+
+
+def account_key(column: str) -> pl.Expr:
+    """Return an expression for an account's name as accounts are compared: runs of any white space count as one space."""
+    return pl.col(column).str.replace_all(r"[\s\u00a0\u2000-\u200a\u202f\u3000]+", " ").str.strip_chars()
+
+
+def mapped_accounts(settings: Settings) -> pl.DataFrame:
+    """List the ledger accounts of all books.
+
+    Returns:
+        `account_key`, `account` (as the settings spell it), `mapped_currency`.
+    """
+    rows = [(account.account, account.currency) for book in settings.books for account in book.ledger_accounts]
+    frame = pl.DataFrame(rows, schema={"account": pl.String, "mapped_currency": pl.String}, orient="row").unique()
+    return frame.with_columns(account_key=account_key("account")).sort("account_key", "mapped_currency")
+
+
+def found_accounts(rows: pl.DataFrame, *, settings: Settings) -> pl.DataFrame:
+    """Take the one account that exports are on for the mapped one, where the settings map none.
+
+    Args:
+        rows: `account_key` and `currency_stated` ("" where the export names none) of every line of every export.
+        settings: gives the currency of an export that names none.
+
+    Raises:
+        SettingsError: there are several accounts, or several currencies on the one.
+    """
+    pairs = rows.select("account_key", "currency_stated").unique().sort("account_key", "currency_stated")
+    names = pairs["account_key"].unique(maintain_order=True).to_list()
+    if len(names) > 1:
+        listed = ", ".join(repr(name) for name in names[:ACCOUNTS_SHOWN_MAX]) + (f" and {len(names) - ACCOUNTS_SHOWN_MAX} more" if len(names) > ACCOUNTS_SHOWN_MAX else "")
+        raise SettingsError(f"[[books.ledger_accounts]] lists no account, and the ledger exports have lines on {len(names)}: {listed}; list the ones that stand for Stripe balances")
+    currencies = [currency for currency in pairs["currency_stated"] if currency]
+    if len(currencies) > 1:
+        raise SettingsError(f"[[books.ledger_accounts]] lists no account, and {names[0]!r} has lines in {', '.join(currencies)}; list it with its currency, once for each")
+    currency = currencies[0] if currencies else settings.entity.currency
+    schema = {"account": pl.String, "mapped_currency": pl.String, "account_key": pl.String}
+    return pl.DataFrame([(name, currency, name) for name in names], schema=schema, orient="row")
+
+
+def resolve_currency(rows: pl.DataFrame, mapped: pl.DataFrame, *, base_currency: str) -> pl.DataFrame:
+    """Say for every line whether its account is mapped and which currency the account's amount is in.
+
+    An account listed once has that currency, whatever currency a document on it was written in; for an account listed in
+    several the line's own currency chooses.
+
+    Args:
+        rows: `account_key`, `currency_stated`.
+        mapped: as `mapped_accounts` gives it.
+        base_currency: of the books.
+
+    Returns:
+        The rows with `account` (the settings' spelling where mapped), `is_mapped`, and `currency` (null where a mapped account has several
+        currencies and the line states none of them).
+    """
+    listed = mapped.group_by("account_key").agg(pl.col("account").first(), pl.col("mapped_currency").alias("listed"))
+    joined = rows.join(listed, on="account_key", how="left", maintain_order="left")
+    only = pl.when(pl.col("listed").list.len() == 1).then(pl.col("listed").list.first())
+    stated = pl.when(pl.col("listed").list.contains(pl.col("currency_stated"))).then("currency_stated")
+    unmapped = pl.when(pl.col("currency_stated") != "").then("currency_stated").otherwise(pl.lit(base_currency))
+    return joined.with_columns(
+        is_mapped=pl.col("listed").is_not_null(),
+        currency=pl.when(pl.col("listed").is_null()).then(unmapped).otherwise(pl.coalesce(stated, only)),
+        account=pl.coalesce("account", "account_key"),
+    ).drop("listed")
