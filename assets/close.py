@@ -47,14 +47,15 @@ def build(partitions: Partitions, *, zone: str) -> list[dg.AssetsDefinition]:
         work = lake.month(context.partition_key)
         sources, month, carried = work.sources(), work.month(), work.recall("carried", CarriedIn)
         explained, matching, journals = work.recall("explained", Explained), work.recall("matching", Matching), work.recall("journals", Journals)
-        closed, proofs, facts = work.frame("balances"), work.frame("completeness_proofs"), work.facts
-        lines = state_month(explained.items, matching.members, work.frame("scored"), closed, month)
+        scored, closed, proofs, facts = work.frame("scored"), work.frame("balances"), work.frame("completeness_proofs"), work.facts
+        lines = state_month(explained.items, matching.members, scored, closed, month)
         result = Reconciliation(
             month=month,
             carried=carried,
             items=explained.items,
             references=explained.references,
             members=matching.members,
+            explained=scored,
             open_items=journals.open_items,
             breaks=work.frame("breaks"),
             features=explained.features,

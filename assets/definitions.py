@@ -5,7 +5,7 @@ call and nothing is read at import, since time zone, calendar and accounts come 
 """
 
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -33,7 +33,7 @@ class Overrides:
     """
 
     settings_file: Path | None = None
-    core: Core = Core()
+    core: Core = field(default_factory=Core)
     stripe: StripeAccess | None = None
     clock: datetime | None = None
     is_lake_held: bool = False
@@ -54,16 +54,10 @@ def build_defs(overrides: Overrides | None = None) -> dg.Definitions:
     with warnings.catch_warnings():
         # What is used and still marked as beta is listed in this project's dependencies: the minor version is pinned.
         warnings.simplefilter("ignore", dg.BetaWarning)
-        assets = [
-            *pull.build(partitions),
-            *read.build(partitions),
-            *match.build(partitions),
-            *explain.build(partitions),
-            *close.build(partitions, zone=settings.entity.timezone),
-        ]
+        months = [*read.build(partitions), *match.build(partitions), *explain.build(partitions), *close.build(partitions, zone=settings.entity.timezone)]
         made = jobs.build(partitions)
         return dg.Definitions(
-            assets=assets,
+            assets=[*pull.build(partitions), *months],
             jobs=made,
             schedules=[schedules.build(settings.entity.timezone, {job.name: job for job in made}[jobs.PULL])],
             sensors=sensors.build({job.name: job for job in made}),

@@ -36,7 +36,7 @@ class EnvironmentStorage(DagsterStorage, ConfigurableClass):
         return {"base_dir": Field(StringSource, description="folder that holds the SQLite files")}
 
     @classmethod
-    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> DagsterStorage:
+    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> Any:
         """Open the storage that the environment asks for."""
         url = postgres_url()
         if url is None:

@@ -1,6 +1,7 @@
 """Assets -> the three jobs, called in order by the night and by `reconcile run`: one job cannot hold two partitionings."""
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from assets import close, explain, match, read
 from assets import pull as pull_assets
@@ -9,7 +10,7 @@ from assets.partitions import Partitions
 PULL, RECONCILE, CLOSE = "pull", "reconcile", "close"
 
 
-def build(partitions: Partitions) -> list[dg.UnresolvedAssetJobDefinition]:
+def build(partitions: Partitions) -> list[UnresolvedAssetJobDefinition]:
     """Assemble the jobs."""
     package = dg.AssetSelection.assets("close_package")
     months = dg.AssetSelection.groups(read.GROUP, match.GROUP, explain.GROUP, close.GROUP) - package

@@ -1,6 +1,6 @@
 """What assets share: the settings, the lake with its lock, and the working tables of a month."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import date, datetime
@@ -67,7 +67,7 @@ class MonthWork:
         """Return the facts noted so far."""
         return self.lake.facts(self.scope)
 
-    def begin(self, frames: dict[str, Frame], **facts: Any) -> None:
+    def begin(self, frames: Mapping[str, Frame], **facts: Any) -> None:
         """Start afresh with the first tables."""
         self.lake.publish(self.scope, self._staged(frames), facts=facts)
 
@@ -103,7 +103,7 @@ class MonthWork:
         through = datetime.fromisoformat(self.facts["complete_through"])
         return define_month(self.lake, self.settings, book, self.period, complete_through=through, as_of=date.fromisoformat(as_of) if as_of else None)
 
-    def _staged(self, frames: dict[str, Frame]) -> dict[str, str]:
+    def _staged(self, frames: Mapping[str, Frame]) -> dict[str, str]:
         return {name: self.lake.stage(name, frame) for name, frame in frames.items()}
 
 

@@ -127,11 +127,10 @@ class Executor:
     def _broken_rules(self, run_id: str) -> str:
         records = self.instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)
         checks = [record.dagster_event.asset_check_evaluation_data for record in records if record.dagster_event]
-        broken = [
-            f"{check.asset_key.to_user_string()}: {check.description}" for check in checks if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR
-        ]
+        broken = [check for check in checks if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR]
+        lines = [f"{check.asset_key.to_user_string()}: {check.description}" for check in broken]
         return "\n".join(
-            ["A table broke a rule that must hold, so nothing was published:", *broken, "Look at its source; if that is right, please report this."]
+            ["A table broke a rule that must hold, so nothing was published:", *lines, "Look at its source; if that is right, please report this."]
         )
 
 

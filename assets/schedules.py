@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from assets.partitions import range_tags, register
 from assets.planning import days_to_pull
@@ -11,7 +12,7 @@ from assets.resources import SettingsResource, open_lake
 NIGHT_CRON = "15 1 * * *"
 
 
-def build(zone: str, pull: dg.UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
+def build(zone: str, pull: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
     """Assemble the schedule."""
 
     @dg.schedule(name="night", cron_schedule=NIGHT_CRON, execution_timezone=zone, job=pull, default_status=dg.DefaultScheduleStatus.RUNNING)

@@ -9,8 +9,10 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import pairwise
+from typing import TypeAlias
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from assets import jobs
 from assets.partitions import RANGE_START_TAG, book_month, register, split_book_month
@@ -23,7 +25,7 @@ from reconciliation.months import month_scope, months_to_compute
 INTERVAL_SECONDS = 30
 PARTITION_TAG = "dagster/partition"
 HEADLESS_TAG = "reconciliation/headless"
-JobDefinition = dg.UnresolvedAssetJobDefinition
+JobDefinition: TypeAlias = UnresolvedAssetJobDefinition
 TEMPORARY_SUFFIXES = (".tmp", ".part")
 
 

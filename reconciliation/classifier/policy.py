@@ -159,7 +159,8 @@ def decide_dispositions(
 
     Returns:
         `needs_review` for everything in observe. In copilot `proposed_clear` strictly below the threshold and the materiality,
-        for kinds and causes a person need not see. In autonomous, with an audited certificate, those become `auto_cleared` up to the cap, least probable exception first.
+        for kinds and causes a person need not see. In autonomous, with an audited certificate, those become `auto_cleared` up to
+        the cap, least probable exception first.
     """
     acting, certificate, statement = _acting(mode, simulated=simulated, audited=audited, target_recall=target_recall, alarm=alarm)
     if certificate is None or certificate.threshold is None:

@@ -26,7 +26,7 @@ def draw_bridge(statement: pl.DataFrame) -> str | None:
     import altair as alt
     import vl_convert
 
-    bars = alt.Chart(alt.Data(values=rows)).mark_bar().encode(
+    bars = alt.Chart(alt.InlineData(values=rows)).mark_bar().encode(
         x=alt.X("value:Q", title="Stripe less ledger"),
         y=alt.Y("cause:N", sort=None, title=None),
         color=alt.condition("datum.value > 0", alt.value(GROWS), alt.value(SHRINKS)),

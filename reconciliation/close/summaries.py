@@ -24,14 +24,14 @@ HEADLINES = {
 
 def total_by_currency(frame: pl.DataFrame, column: str = "amount_minor") -> dict[str, str]:
     """Add up a money column by currency; the order is the alphabet's."""
-    sums = frame.group_by("currency").agg(pl.col(column).sum()).sort("currency")
+    sums = frame.group_by("currency").agg(pl.col(column).cast(pl.Int64).sum()).sort("currency")
     return {currency: format_minor(total, currency) for currency, total in sums.iter_rows()}
 
 
 def count_rows(files: pl.DataFrame, *, kind: str) -> tuple[int, int]:
     """Count the rows read from files of a kind, and those of them that were set aside or retired (`SourceFile`)."""
     of_kind = files.filter(pl.col("kind").cast(pl.String) == kind)
-    return int(of_kind["rows_in"].sum()), int(of_kind["rows_set_aside"].sum() + of_kind["rows_retired"].sum())
+    return int(of_kind["rows_in"].sum()), int(of_kind["rows_set_aside"].sum()) + int(of_kind["rows_retired"].sum())
 
 
 def first_rows(frame: pl.DataFrame, columns: Sequence[str], *, money: Sequence[str] = (), limit: int) -> list[dict[str, str]]:
@@ -67,7 +67,7 @@ def headline_figures(statement: pl.DataFrame) -> list[tuple[str, str, str, str, 
     closing = statement.filter((pl.col("section") == "books") & (pl.col("line") == "closing"))
     left = statement.filter((pl.col("section") == "bridge") & (pl.col("line") == "unexplained")).select("currency", left="difference")
     rows = closing.join(left, on="currency", how="left").select("currency", "stripe", "ledger", "difference", pl.col("left").fill_null(0)).sort("currency")
-    return [(row[0], *(format_minor(amount, row[0]) for amount in row[1:])) for row in rows.iter_rows()]  # type: ignore[misc]
+    return [(row[0], *(format_minor(amount, row[0]) for amount in row[1:])) for row in rows.iter_rows()]
 
 
 def bridge_lines(statement: pl.DataFrame) -> pl.DataFrame:

@@ -17,7 +17,7 @@ MAIN_PERIOD_SHARE_MIN = 0.2
 """A further period is covered too when it is exported like the main one, not just touched: at least five lines, over half a month,
 a fifth of the main period's lines. A quarter's or a year's export passes; a few late postings do not."""
 
-IDENTITY = ("account_key", "currency", "document", "day", "amount_minor", "memo", "reference", "counterparty", "type")
+IDENTITY = ("account_key", "currency", "document", "day", "amount_minor", "memo", "without_document")
 
 
 @dataclass(frozen=True)

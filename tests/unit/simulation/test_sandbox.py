@@ -30,13 +30,24 @@ def folder(tmp_path: Path) -> Path:
     """250 transactions, three in a second, newest last in the file; one automatic and one manual payout; a connected account."""
     rows = [transaction(n, START + n // 3, currency="eur" if n % 10 == 0 else "gbp", type="refund" if n % 7 == 0 else "charge") for n in range(250)]
     write_lines(tmp_path / "balance_transactions.jsonl", [*rows, transaction(900, START + 40, type="payout", source="po_1")])
-    write_lines(tmp_path / "charges.jsonl", [{"id": f"ch_{n}", "object": "charge", "created": START + n // 3, "customer": "cus_1", "balance_transaction": f"txn_{n}"} for n in range(5)])
+    write_lines(
+        tmp_path / "charges.jsonl",
+        [{"id": f"ch_{n}", "object": "charge", "created": START + n // 3, "customer": "cus_1", "balance_transaction": f"txn_{n}"} for n in range(5)],
+    )
     payout = {"object": "payout", "status": "paid", "destination": "ba_1"}
     write_lines(
         tmp_path / "payouts.jsonl",
         [
             {**payout, "id": "po_1", "created": START + 40, "arrival_date": START + 500, "automatic": True, "balance_transaction": "txn_900"},
-            {**payout, "id": "po_2", "created": START + 50, "arrival_date": START + 900, "automatic": False, "balance_transaction": None, "status": "in_transit"},
+            {
+                **payout,
+                "id": "po_2",
+                "created": START + 50,
+                "arrival_date": START + 900,
+                "automatic": False,
+                "balance_transaction": None,
+                "status": "in_transit",
+            },
         ],
     )
     (tmp_path / "payout_balance_transactions.json").write_bytes(orjson.dumps({"po_1": ["txn_1", "txn_2", "txn_5"]}))

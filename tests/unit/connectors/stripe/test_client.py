@@ -8,38 +8,13 @@ from datetime import UTC, datetime
 
 import orjson
 import pytest
-import uvicorn
-from starlette.applications import Starlette
-from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from reconciliation.connectors.stripe.client import BackOff, StripeReader, StripeRefusedError, check_key
 from reconciliation.errors import SettingsError, StripeAccessError
 
 KEY = "rk_test_51CanaryCanaryCanary"
 PAGE = {"object": "list", "data": [{"id": "txn_1", "created": 1}], "has_more": False}
-
-
-@contextmanager
-def serving(*answers: Response) -> Iterator[tuple[str, list[Request]]]:
-    """Serve the answers one after another, the last one for ever."""
-    requests: list[Request] = []
-
-    async def respond(request: Request) -> Response:
-        requests.append(request)
-        return answers[min(len(requests), len(answers)) - 1]
-
-    app = Starlette(routes=[Route("/{path:path}", respond)])
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = uvicorn.Server(uvicorn.Config(app, log_level="critical", ws="none", lifespan="off", date_header=False))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}", requests
-        finally:
-            server.should_exit = True
-            thread.join()
 
 
 @contextmanager
@@ -62,7 +37,9 @@ def speaking(*replies: bytes) -> Iterator[str]:
 
 def answer(content: object, status: int = 200, **headers: str) -> Response:
     body = content if isinstance(content, bytes) else orjson.dumps(content)
-    return Response(body, status_code=status, headers={"Date": "Fri, 02 Oct 2026 10:00:00 GMT", **{name.replace("_", "-"): value for name, value in headers.items()}})
+    return Response(
+        body, status_code=status, headers={"Date": "Fri, 02 Oct 2026 10:00:00 GMT", **{name.replace("_", "-"): value for name, value in headers.items()}}
+    )
 
 
 def error(status: int, message: str = "no", **headers: str) -> Response:
@@ -77,21 +54,21 @@ def read(url: str, waits: list[float], **patience: float) -> list[bytes]:
     return list(reader(url, waits, **patience).list_pages("/v1/balance_transactions", account="self"))
 
 
-def test_a_rate_limit_is_waited_out_for_as_long_as_the_server_asks():
+def test_a_rate_limit_is_waited_out_for_as_long_as_the_server_asks(serving):
     waits: list[float] = []
     with serving(error(429, Retry_After="17"), answer(PAGE)) as (url, _):
         assert len(read(url, waits)) == 1
     assert waits == [17.0]
 
 
-def test_a_rate_limit_that_is_no_json_is_waited_out_too():
+def test_a_rate_limit_that_is_no_json_is_waited_out_too(serving):
     waits: list[float] = []
     with serving(answer(b"<html>slow down</html>", 429, Retry_After="9"), answer(PAGE)) as (url, _):
         assert len(read(url, waits)) == 1
     assert waits == [9.0]
 
 
-def test_a_date_in_retry_after_is_read_against_the_servers_clock():
+def test_a_date_in_retry_after_is_read_against_the_servers_clock(serving):
     waits: list[float] = []
     with serving(error(429, Retry_After="Fri, 02 Oct 2026 10:00:21 GMT"), answer(PAGE)) as (url, _):
         read(url, waits)
@@ -109,7 +86,7 @@ def test_a_date_in_retry_after_is_read_against_the_servers_clock():
         pytest.param(lambda: answer({"hello": "world"}), id="no list"),
     ],
 )
-def test_what_may_pass_is_repeated(fault):
+def test_what_may_pass_is_repeated(serving, fault):
     waits: list[float] = []
     with serving(fault(), fault(), answer(PAGE)) as (url, requests):
         assert [orjson.loads(page) for page in read(url, waits)] == [PAGE]
@@ -127,7 +104,7 @@ def test_a_connection_that_breaks_off_in_the_body_is_repeated():
     assert len(waits) == 2
 
 
-def test_patience_ends_after_the_attempts_and_says_what_was_seen():
+def test_patience_ends_after_the_attempts_and_says_what_was_seen(serving):
     waits: list[float] = []
     with serving(error(503)) as (url, requests):
         with pytest.raises(StripeAccessError, match=r"/v1/balance_transactions: answered 503, after 4 attempts"):
@@ -136,7 +113,7 @@ def test_patience_ends_after_the_attempts_and_says_what_was_seen():
     assert len(waits) == 3
 
 
-def test_patience_ends_when_the_server_asks_for_more_than_a_night_has():
+def test_patience_ends_when_the_server_asks_for_more_than_a_night_has(serving):
     waits: list[float] = []
     with serving(error(429, Retry_After="3600")) as (url, requests):
         with pytest.raises(StripeAccessError, match="asks to wait 3600 s"):
@@ -162,7 +139,7 @@ def test_an_unreachable_server_is_named():
         pytest.param(400, "self", "refused", id="unknown parameter"),
     ],
 )
-def test_a_refusal_is_final_and_names_the_next_step_without_the_key(status, account, told):
+def test_a_refusal_is_final_and_names_the_next_step_without_the_key(serving, status, account, told):
     waits: list[float] = []
     with serving(error(status, f"Invalid API Key provided: {KEY} or sk_live_4eC39HqLyjWDarjtT1")) as (url, requests):
         with pytest.raises(StripeRefusedError, match=told) as caught:
@@ -175,37 +152,40 @@ def test_a_refusal_is_final_and_names_the_next_step_without_the_key(status, acco
     assert waits == []
 
 
-def test_pages_are_walked_by_cursor_with_the_filters_kept():
+def test_pages_are_walked_by_cursor_with_the_filters_kept(serving):
     first = {"object": "list", "data": [{"id": "txn_9"}, {"id": "txn_8"}], "has_more": True}
     with serving(answer(first), answer(PAGE)) as (url, requests):
         pages = list(reader(url, []).list_pages("/v1/balance_transactions", account="acct_1", created={"gte": 5, "lt": 9}))
         asked = [dict(request.query_params) for request in requests]
         sent = requests[1].headers
     assert len(pages) == 2
-    assert asked == [{"created[gte]": "5", "created[lt]": "9", "limit": "100"}, {"created[gte]": "5", "created[lt]": "9", "limit": "100", "starting_after": "txn_8"}]
+    assert asked == [
+        {"created[gte]": "5", "created[lt]": "9", "limit": "100"},
+        {"created[gte]": "5", "created[lt]": "9", "limit": "100", "starting_after": "txn_8"},
+    ]
     assert sent["stripe-account"] == "acct_1"
     assert "x-stripe-client-telemetry" not in sent
 
 
-def test_a_server_that_pages_in_circles_is_refused():
+def test_a_server_that_pages_in_circles_is_refused(serving):
     page = {"object": "list", "data": [{"id": "txn_9"}], "has_more": True}
     with serving(answer(page)) as (url, _), pytest.raises(StripeAccessError, match="does not page as Stripe does"):
         read(url, [])
 
 
-def test_a_proxy_of_the_environment_is_not_used_for_the_loopback(monkeypatch):
+def test_a_proxy_of_the_environment_is_not_used_for_the_loopback(serving, monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("NO_PROXY", "")
     with serving(answer(PAGE)) as (url, _):
         assert len(read(url, [], attempts_max=1)) == 1
 
 
-def test_the_clock_is_the_servers():
+def test_the_clock_is_the_servers(serving):
     with serving(answer({"object": "balance"})) as (url, _):
         assert reader(url, []).clock() == datetime(2026, 10, 2, 10, tzinfo=UTC)
 
 
-def test_a_server_without_a_clock_is_refused():
+def test_a_server_without_a_clock_is_refused(serving):
     with serving(Response(b"{}")) as (url, _), pytest.raises(StripeAccessError, match="no readable Date header"):
         reader(url, []).clock()
 

@@ -36,7 +36,17 @@ def detail(kind: str, amount: int) -> dict[str, object]:
 
 
 def charge(**changes: object) -> dict[str, object]:
-    row = {"id": "ch_1", "object": "charge", "amount": 1000, "currency": "eur", "created": 1790000000, "status": "succeeded", "captured": True, "metadata": {}, "description": None}
+    row = {
+        "id": "ch_1",
+        "object": "charge",
+        "amount": 1000,
+        "currency": "eur",
+        "created": 1790000000,
+        "status": "succeeded",
+        "captured": True,
+        "metadata": {},
+        "description": None,
+    }
     return {**row, **changes}
 
 
@@ -49,7 +59,14 @@ def source(**changes: object) -> dict[str, object]:
 
 
 def test_fee_details_are_summed_by_type():
-    details = [detail("stripe_fee", 30), detail("tax", 5), detail("tax", 1), detail("withheld_tax", 4), detail("application_fee", 7), detail("something_new", 2)]
+    details = [
+        detail("stripe_fee", 30),
+        detail("tax", 5),
+        detail("tax", 1),
+        detail("withheld_tax", 4),
+        detail("application_fee", 7),
+        detail("something_new", 2),
+    ]
     row = transactions(transaction(fee=49, net=951, fee_details=details)).row(0, named=True)
     assert (row["fee_minor"], row["fee_tax_minor"], row["withheld_tax_minor"], row["application_fee_minor"]) == (49, 6, 4, 7)
 
@@ -61,8 +78,16 @@ def test_currencies_are_upper_case_and_instants_are_utc():
 
 
 def test_unknown_types_categories_and_balance_types_are_kept():
-    row = transactions(transaction(type="moon_levy", reporting_category="moon", balance_type="moon_reserved", status="eclipsed", source=None)).row(0, named=True)
-    assert (row["type"], row["reporting_category"], row["balance_type"], row["status"], row["source_id"]) == ("moon_levy", "moon", "moon_reserved", "eclipsed", None)
+    row = transactions(transaction(type="moon_levy", reporting_category="moon", balance_type="moon_reserved", status="eclipsed", source=None)).row(
+        0, named=True
+    )
+    assert (row["type"], row["reporting_category"], row["balance_type"], row["status"], row["source_id"]) == (
+        "moon_levy",
+        "moon",
+        "moon_reserved",
+        "eclipsed",
+        None,
+    )
 
 
 def test_old_rows_without_a_balance_type_are_payments():
@@ -173,7 +198,17 @@ def test_presentment_is_what_the_customer_saw():
 def test_refunds_disputes_and_fees_carry_their_charge():
     rows = [
         charge(),
-        {"id": "re_1", "object": "refund", "amount": 1, "currency": "gbp", "created": 1, "charge": "ch_1", "reason": None, "failure_reason": "expired_or_canceled_card", "status": "failed"},
+        {
+            "id": "re_1",
+            "object": "refund",
+            "amount": 1,
+            "currency": "gbp",
+            "created": 1,
+            "charge": "ch_1",
+            "reason": None,
+            "failure_reason": "expired_or_canceled_card",
+            "status": "failed",
+        },
         {"id": "dp_1", "object": "dispute", "amount": 1, "currency": "gbp", "created": 1, "charge": "ch_1", "reason": "fraudulent", "status": "won"},
         {"id": "fee_1", "object": "application_fee", "amount": 1, "currency": "gbp", "created": 1, "charge": "ch_1", "refunded": True},
         {"id": "tr_1", "object": "transfer", "amount": 1, "currency": "gbp", "created": 1, "source_transaction": "ch_1", "reversed": True},
@@ -199,7 +234,12 @@ def test_a_balance_is_available_and_pending_by_currency_and_type():
         "refund_and_dispute_prefunding": {"available": [{"amount": 1, "currency": "gbp"}], "pending": [{"amount": 1, "currency": "gbp"}]},
     }
     parsed = parse_balance(orjson.dumps(body), account="self", taken_at=now)
-    assert parsed.drop("stripe_account", "taken_at").rows() == [("EUR", "payments", 7), ("GBP", "issuing", 3), ("GBP", "payments", 3), ("GBP", "refund_and_dispute_prefunding", 2)]
+    assert parsed.drop("stripe_account", "taken_at").rows() == [
+        ("EUR", "payments", 7),
+        ("GBP", "issuing", 3),
+        ("GBP", "payments", 3),
+        ("GBP", "refund_and_dispute_prefunding", 2),
+    ]
 
 
 def test_a_page_says_its_range_and_whether_more_follows():

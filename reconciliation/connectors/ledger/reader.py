@@ -1,0 +1,245 @@
+"""Ledger exports + settings -> ledger lines on mapped accounts, rows set aside with their rule, and what became of each file.
+
+Every export is read by itself first (`read_export`), so that `reconcile check` says of one file what the pipeline would. Then
+accounts are mapped and coverage decides which export counts. Run alone: `reconcile check FILE`. Left out: what a line means.
+"""
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from reconciliation.calendar import Calendar
+from reconciliation.config import Settings
+from reconciliation.connectors.inbox import InboxFile, raise_together
+from reconciliation.connectors.ledger.accounts import account_key, found_accounts, mapped_accounts, resolve_currency
+from reconciliation.connectors.ledger.amounts import account_amounts
+from reconciliation.connectors.ledger.coverage import Covered, apply_coverage
+from reconciliation.connectors.tabular.cells import Grid, open_grids
+from reconciliation.connectors.tabular.dates import parse_period
+from reconciliation.connectors.tabular.detection import try_layout
+from reconciliation.connectors.tabular.faults import Faults
+from reconciliation.connectors.tabular.profiles import Profile, choose_profiles, shipped_profiles
+from reconciliation.connectors.tabular.table import Table, read_table
+from reconciliation.errors import FileRefusedError
+from reconciliation.schemas.files import LedgerLine, SetAsideRow, SourceFile
+
+logger = logging.getLogger(__name__)
+
+SUFFIXES = frozenset({".csv", ".txt", ".tsv", ".xlsx", ".xlsm"})
+
+PROFILES = Path(__file__).parent / "profiles"
+
+_UNIT = "\x1f"
+
+
+@dataclass(frozen=True)
+class FileReading:
+    """What files came to.
+
+    Attributes:
+        lines: rows that are reconciled.
+        set_aside: rows that are not (`SetAsideRow`), each with its rule. `superseded`: the same row stands in a newer file; `retired`: the
+            newer file that covers its date no longer has it.
+        files: one row a file (`SourceFile`); rows in = used + set aside + retired, where superseded rows count as retired.
+    """
+
+    lines: pl.DataFrame
+    set_aside: pl.DataFrame
+    files: pl.DataFrame
+
+
+@dataclass(frozen=True)
+class Export:
+    """One export, read by itself: its table, and its lines before accounts are mapped."""
+
+    file: InboxFile
+    table: Table
+    lines: pl.DataFrame
+
+
+def ledger_profiles(settings: Settings) -> tuple[Profile, ...]:
+    """Return the profiles that `[ledger] profile` allows.
+
+    Raises:
+        SettingsError: it names none.
+    """
+    return choose_profiles(shipped_profiles(PROFILES), setting=settings.ledger.profile, folder=settings.folder)
+
+
+def read_ledger(files: Sequence[InboxFile], *, settings: Settings) -> FileReading:
+    """Read ledger exports.
+
+    Args:
+        files: in any order; their names decide nothing.
+        settings: accounts, calendar, profile.
+
+    Raises:
+        FileRefusedError: exports that cannot be read exactly, all of them at once.
+        SettingsError: no account is mapped and the exports are on several.
+    """
+    profiles, exports, refused = ledger_profiles(settings), [], []
+    for file in files:
+        try:
+            exports.extend(read_export(file, profiles, settings=settings))
+        except FileRefusedError as error:
+            refused.append(error)
+    raise_together(refused)
+    if not exports:
+        empty = SourceFile.create_empty()
+        return FileReading(LedgerLine.create_empty(), SetAsideRow.create_empty(), empty)
+    mapped = _mapping(exports, settings)
+    scoped: list[pl.DataFrame] = []
+    for export in exports:
+        try:
+            scoped.append(_map_lines(export, mapped, settings))
+        except FileRefusedError as error:
+            refused.append(error)
+    raise_together(refused)
+    covered = apply_coverage(pl.concat(scoped))
+    lines = covered.lines
+    reading = FileReading(_ledger_lines(lines), _set_aside(lines), _source_files(exports, covered))
+    logger.info("%d ledger exports: %d rows, %d used, %d set aside or retired", len(exports), lines.height, reading.lines.height, reading.set_aside.height)
+    return reading
+
+
+def read_export(file: InboxFile, profiles: Sequence[Profile], *, settings: Settings) -> list[Export]:
+    """Read one export, which is several where a workbook has several ledger sheets.
+
+    Raises:
+        FileRefusedError: it cannot be read exactly.
+    """
+    grids = open_grids(file.name, file.content)
+    if len(grids) > 1:
+        grids = [grid for grid in grids if try_layout(grid, profiles)] or grids[:1]
+    if not grids:
+        raise FileRefusedError(file=file.name, message="has no visible sheet with cells; save the export's sheet visibly")
+    return [_read_sheet(file, grid, profiles, settings) for grid in grids]
+
+
+def _read_sheet(file: InboxFile, grid: Grid, profiles: Sequence[Profile], settings: Settings) -> Export:
+    table = read_table(grid, profiles, day_first=settings.ledger.day_first, default_currency=settings.entity.currency)
+    faults, profile = Faults(table.file), table.layout.profile
+    kind, posting = pl.col("type").str.to_lowercase(), pl.col("posting").str.to_lowercase()
+    lines = table.lines.with_columns(
+        account_key=account_key("account"),
+        currency_stated=_currency_code(profile),
+        is_revaluation=kind.is_in([name.lower() for name in profile.revaluation_types]),
+        is_non_posting=kind.is_in([name.lower() for name in profile.non_posting_types]) | posting.is_in(list(profile.non_posting_words)),
+        month=_month(table, settings.calendar, faults),
+    )
+    faults.add_rows(lines.filter(pl.col("account_key") == ""), column=table.layout.header("account"), message="is empty; every line needs an account")
+    odd = lines.filter(~pl.col("currency_stated").str.contains("^([A-Z]{3})?$"))
+    faults.add_rows(odd, column=table.layout.header("currency"), cell="currency", message="{cell} is not a currency code such as GBP; write the code, or name it under [currency_names] in a mapping file")
+    faults.raise_any()
+    return Export(file, table, lines)
+
+
+def _currency_code(profile: Profile) -> pl.Expr:
+    names = {name.lower(): code for name, code in profile.currency_names.items()}
+    stated = pl.when(pl.col("currency") == "").then(pl.lit(profile.constants.get("currency", ""))).otherwise("currency")
+    return stated.str.to_lowercase().replace(names).str.to_uppercase() if names else stated.str.to_uppercase()
+
+
+def _month(table: Table, calendar: Calendar, faults: Faults) -> pl.Series:
+    """Return each line's accounting period: the one its ERP states, else that of its posting date."""
+    texts = table.lines.filter(pl.col("period") != "").group_by("period").agg(pl.col("row").min())
+    listed = [name for name, _, _ in calendar.periods]
+    known: dict[str, str] = {}
+    for text, row in texts.iter_rows():
+        period = parse_period(text, listed=listed)
+        if period is None:
+            faults.add(row=row, column=table.layout.header("period"), message=f"{text[:40]!r} is not a posting period; expected one such as 'Oct 2026', '2026-10' or '10/2026'")
+        else:
+            known[text] = period
+    stated = pl.col("period").replace_strict(known, default=None, return_dtype=pl.String)
+    return table.lines.select(pl.coalesce(stated, calendar.period_of_day("day")).alias("month")).to_series()
+
+
+def _mapping(exports: Sequence[Export], settings: Settings) -> pl.DataFrame:
+    mapped = mapped_accounts(settings)
+    if mapped.is_empty():
+        return found_accounts(pl.concat([export.lines.select("account_key", "currency_stated") for export in exports]), settings=settings)
+    return mapped
+
+
+def _map_lines(export: Export, mapped: pl.DataFrame, settings: Settings) -> pl.DataFrame:
+    """Bring one export's lines to accounts, currencies and amounts.
+
+    Raises:
+        FileRefusedError: a currency that the account is not listed in, amounts that contradict each other.
+    """
+    table, base = export.table, settings.entity.currency
+    faults = Faults(table.file)
+    lines = resolve_currency(export.lines, mapped, base_currency=base)
+    unlisted = (
+        pl.col("is_mapped") & ~pl.col("is_revaluation") & (pl.col("currency_stated") != "") & (pl.col("currency") != base) & (pl.col("currency_stated") != pl.col("currency"))
+    ) | (pl.col("is_mapped") & pl.col("currency").is_null())
+    message = "{cell} is not a currency that [[books.ledger_accounts]] lists for this account; list the account once for each of its currencies"
+    faults.add_rows(lines.filter(unlisted), column=table.layout.header("currency"), cell="currency", message=message)
+    lines = account_amounts(lines, table, base_currency=base, faults=faults)
+    faults.raise_any()
+    reversed_document = pl.when(pl.col("type").str.to_lowercase().is_in([name.lower() for name in table.layout.profile.reversal_types])).then(
+        pl.col("created_from").str.extract(r"(?:^|#)\s*([^\s#]+)\s*$")
+    )
+    return lines.select(
+        "row", "day", "month", "account", "account_key", "is_mapped", "currency", "amount_minor", "base_amount_minor", "type", "counterparty", "memo", "poster",
+        source_file=pl.lit(table.file), sha256=pl.lit(export.file.sha256), delivery=pl.lit(export.file.delivery, dtype=pl.Int64),
+        document=pl.col("document").str.replace_all(r"\s+", " "), reference="reference",
+        reverses_document=pl.when(pl.col("reverses") != "").then("reverses").otherwise(reversed_document),
+        without_document=pl.when(pl.col("document") == "").then(pl.concat_str("counterparty", "reference", "type", separator=_UNIT)).otherwise(pl.lit("")),
+        rule=pl.when("is_non_posting").then(pl.lit("non_posting")).when(~pl.col("is_mapped")).then(pl.lit("other_account"))
+        .when("is_revaluation").then(pl.lit("revaluation")),
+    )  # fmt: skip
+
+
+def _ledger_lines(lines: pl.DataFrame) -> pl.DataFrame:
+    used = lines.filter((pl.col("fate") == "used") & pl.col("rule").is_null())
+    content = ["account", "day", "amount_minor", "memo", "currency", "base_amount_minor", "reference", "counterparty", "type", "poster", "month"]
+    order = ["document", *content, "rank", "row"]
+    with_document = used.filter(pl.col("document") != "").sort(order, nulls_last=True)
+    with_document = with_document.with_columns(item_id=pl.format("gl_{}/{}", "document", pl.int_range(1, pl.len() + 1).over("document")))
+    without = used.filter(pl.col("document") == "").sort(order, nulls_last=True)
+    without = without.with_columns(hash=content_hash(without, ["account", "day", "amount_minor", "currency", "memo", "counterparty", "reference", "type"]))
+    without = without.with_columns(item_id=pl.format("glh_{}/{}", "hash", pl.int_range(1, pl.len() + 1).over("hash"))).drop("hash")
+    frame = pl.concat([with_document, without]).rename({"day": "posting_on"}).with_columns(source_row=pl.col("row").cast(pl.String))
+    return LedgerLine.validate(frame.select(LedgerLine.column_names()).sort("item_id"))
+
+
+def content_hash(rows: pl.DataFrame, columns: Sequence[str]) -> pl.Series:
+    """Return 16 hexadecimal digits for each row that depend on the columns alone."""
+    text = rows.select(pl.concat_str([pl.col(name).cast(pl.String).fill_null("") for name in columns], separator=_UNIT)).to_series()
+    distinct = text.unique()
+    digests = [hashlib.sha256(value.encode()).hexdigest()[:16] for value in distinct]
+    return text.replace_strict(distinct, digests, return_dtype=pl.String) if rows.height else pl.Series([], dtype=pl.String)
+
+
+def _set_aside(lines: pl.DataFrame) -> pl.DataFrame:
+    aside = lines.filter((pl.col("fate") != "used") | pl.col("rule").is_not_null()).with_columns(
+        rule=pl.when(pl.col("fate") == "used").then("rule").otherwise("fate"), source_row=pl.col("row").cast(pl.String), side=pl.lit("ledger")
+    )
+    frame = aside.rename({"day": "date", "memo": "description"}).select(SetAsideRow.column_names())
+    return SetAsideRow.validate(frame.sort("source_file", pl.col("source_row").cast(pl.Int64)), cast=True)
+
+
+def _source_files(exports: Sequence[Export], covered: Covered) -> pl.DataFrame:
+    used = pl.col("fate") == "used"
+    counts = covered.lines.group_by("source_file").agg(
+        rows_used=(used & pl.col("rule").is_null()).sum(), rows_set_aside=(used & pl.col("rule").is_not_null()).sum(), rows_retired=(~used).sum()
+    )
+    keys = covered.lines.filter("is_mapped").select("account_key").unique()
+    spans = covered.spans.join(keys, on="account_key", how="semi").group_by("source_file").agg(pl.col("covers_from").min(), pl.col("covers_to").max())
+    rows = [
+        {
+            "source_file": export.table.file, "sha256": export.file.sha256, "kind": "ledger", "profile": export.table.layout.profile.name,
+            "confidence": export.table.layout.confidence, "encoding": export.table.encoding, "decimal_mark": export.table.mark,
+            "date_order": export.table.date_order, "rows_in": export.lines.height, "delivery": export.file.delivery,
+        }
+        for export in exports
+    ]  # fmt: skip
+    files = pl.DataFrame(rows).join(counts, on="source_file", how="left").join(spans, on="source_file", how="left")
+    files = files.with_columns(pl.col("rows_used", "rows_set_aside", "rows_retired").fill_null(0))
+    return SourceFile.validate(files.select(SourceFile.column_names()).sort("source_file"), cast=True)

@@ -1,0 +1,57 @@
+"""The laws of the close package, in generated companies of every posting style and dirt level.
+
+Each world is simulated, recorded by three recorders with errors of their own, reconciled month by month, and its packages are
+re-added by the checker that uses only the standard library. `RECONCILIATION_WORLDS` sets how many (default 200).
+"""
+
+import importlib.util
+import os
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from reconciliation.simulation.dry_run import dry_company
+from reconciliation.simulation.families import random_options
+from reconciliation.simulation.company import simulate_company
+from reconciliation.simulation.writer import write_company
+
+WORLDS = int(os.environ.get("RECONCILIATION_WORLDS", "200"))
+CHUNK = 10
+
+spec = importlib.util.spec_from_file_location("package_laws", Path(__file__).parents[1] / "end_to_end" / "package_laws.py")
+package_laws = importlib.util.module_from_spec(spec)
+
+
+@pytest.fixture(scope="module")
+def check_package():
+    import sys
+
+    sys.path.insert(0, str(Path(__file__).parents[1] / "end_to_end"))
+    spec.loader.exec_module(package_laws)
+    return package_laws.check_package
+
+
+def by_age(features: pl.DataFrame) -> pl.DataFrame:
+    """Stand in for the model: the laws hold whatever it says."""
+    probability = pl.when(pl.col("age_days") > 10).then(0.9).otherwise(0.1)
+    return features.select("break_id", probability_true_exception=probability, reasons=pl.lit(["age"]))
+
+
+@pytest.mark.parametrize("first", range(0, WORLDS, CHUNK))
+def test_the_laws_hold_in_ten_worlds(first, tmp_path, check_package):
+    violations = []
+    for seed in range(first, min(first + CHUNK, WORLDS)):
+        folder = tmp_path / str(seed)
+        write_company(simulate_company(random_options(seed)), folder)
+        before = None
+        with dry_company(folder, score=by_age) as months:
+            for month in months:
+                copy = tmp_path / f"{seed}-{month.result.month.period}"
+                copy.mkdir()
+                for file in month.package.iterdir():
+                    (copy / file.name).write_bytes(file.read_bytes())
+                violations += [f"seed {seed}, {month.result.month.period}: {text}" for text in check_package(copy, before=before)]
+                before = copy
+                assert month.result.statement.filter(pl.col("line") == "unexplained")["difference"].sum() == 0, f"seed {seed}"
+    assert violations == []

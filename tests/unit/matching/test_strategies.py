@@ -1,0 +1,155 @@
+"""Each strategy on the smallest case that shows its rule, and on the nearest case it must leave alone."""
+
+import importlib.util
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from reconciliation.matching.cascade import match_items
+from reconciliation.matching.strategies.exact_reference import match_exact_references
+from reconciliation.matching.strategies.fuzzy import match_fuzzily
+from reconciliation.matching.strategies.payout_lines import match_payout_lines, match_payout_references
+from reconciliation.matching.strategies.reference_difference import match_reference_differences
+from reconciliation.matching.strategies.reversals import match_cancelling_lines, match_named_reversals, match_stripe_reversals
+from reconciliation.matching.strategies.summaries import match_fee_journals, match_summaries
+
+spec = importlib.util.spec_from_file_location("factories", Path(__file__).parents[2] / "factories.py")
+make = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(make)
+stripe, ledger, bank, pool, sets = make.stripe, make.ledger, make.bank, make.pool, make.sets
+DAY = make.DAY
+
+
+def exact(*rows):
+    return sets(match_exact_references(pool(*rows), kinds=("invoice",), score=0.99))
+
+
+def test_a_shared_invoice_and_the_gross_amount_are_a_pair():
+    assert exact(stripe("txn_1", 10000, reference="INV-1001"), ledger("P1", 10000, "INV-1001")) == {frozenset({"txn_1/gross", "gl_P1/1"})}
+
+
+def test_a_net_posting_takes_gross_and_fee_together():
+    rows = [stripe("txn_1", 20000, reference="INV-2"), stripe("txn_1", -580, component="fee", reference="INV-2")]
+    assert exact(*[{**row, "text": "INV-1002"} for row in rows], ledger("P1", 19420, "INV-1002")) == {frozenset({"txn_1/gross", "txn_1/fee", "gl_P1/1"})}
+
+
+def test_of_two_equal_lines_the_first_posted_is_matched():
+    late = ledger("P2", 10000, "INV-1001", day=DAY + timedelta(days=1))
+    assert exact(stripe("txn_1", 10000, reference="INV-1001"), late, ledger("P3", 10000, "INV-1001")) == {frozenset({"txn_1/gross", "gl_P3/1"})}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [ledger("P1", -10000, "INV-1001"), ledger("P1", 10000, "INV-1001", currency="EUR"), ledger("P1", 10001, "INV-1001"), ledger("P1", 10000, "INV-1002")],
+    ids=["sign", "currency", "amount", "reference"],
+)
+def test_nothing_crosses_sign_currency_amount_or_reference(line):
+    assert exact(stripe("txn_1", 10000, reference="INV-1001"), line) == set()
+
+
+def test_an_accrual_is_never_matched_with_what_it_accrues():
+    assert exact(stripe("txn_1", 15000, reference="INV-1011"), ledger("RC-1", 15000, "accrue receipt INV-1011, reverses 01/11/2026")) == set()
+
+
+def test_a_line_that_names_the_document_it_reverses_takes_that_one():
+    rows = pool(ledger("PYMT-2010", 8000, "INV-1015"), ledger("PYMT-2011", 8000, "INV-1015"), {**ledger("JE-4003", -8000, "Void of PYMT-2011"), "reverses": "PYMT-2011"})
+    assert sets(match_named_reversals(rows)) == {frozenset({"gl_PYMT-2011/1", "gl_JE-4003/1"})}
+
+
+def test_lines_that_cancel_need_a_link():
+    assert sets(match_cancelling_lines(pool(ledger("A1", 8000, "INV-1015"), ledger("A2", -8000, "INV-1015")))) == {frozenset({"gl_A1/1", "gl_A2/1"})}
+    assert sets(match_cancelling_lines(pool(ledger("A1", 8000, "INV-1015"), ledger("A2", -8000, "INV-1016")))) == set()
+
+
+def test_a_payout_and_its_failure_cancel():
+    rows = [
+        stripe("txn_a", -73600, category="payout", type="payout", source_id="po_3", payout_id="po_3"),
+        stripe("txn_b", 73600, category="payout_reversal", type="payout_failure", source_id="po_3", payout_id="po_3"),
+    ]
+    assert sets(match_stripe_reversals(pool(*rows))) == {frozenset({"txn_a/gross", "txn_b/gross"})}
+
+
+def test_a_young_charge_and_its_refund_wait_for_the_books():
+    old = [stripe("txn_a", 5000, charge_id="ch_1", day=date(2026, 10, 1)), stripe("txn_b", -5000, category="refund", charge_id="ch_1", day=date(2026, 10, 3))]
+    young = [{**row, "date": date(2026, 10, 30)} for row in old]
+    assert sets(match_stripe_reversals(pool(*old))) == {frozenset({"txn_a/gross", "txn_b/gross"})}
+    assert sets(match_stripe_reversals(pool(*young))) == set()
+
+
+def test_a_daily_summary_takes_every_sale_of_its_day_and_no_other():
+    sales = [stripe(f"txn_{n}", amount) for n, amount in enumerate((1200, 3400, 560))]
+    other = stripe("txn_9", 700, day=DAY + timedelta(days=1))
+    found = sets(match_summaries(pool(*sales, other, ledger("S1", 5160, "Stripe sales 2026-10-15", day=DAY + timedelta(days=1)))))
+    assert found == {frozenset({"txn_0/gross", "txn_1/gross", "txn_2/gross", "gl_S1/1"})}
+
+
+def test_a_line_that_says_fees_is_no_sum_of_sales():
+    assert sets(match_summaries(pool(stripe("txn_1", 1200), stripe("txn_2", 300), ledger("S1", 1500, "Stripe fees October 2026")))) == set()
+
+
+def fees(*amounts):
+    return [stripe(f"txn_{n}", -amount, component="fee") for n, amount in enumerate(amounts)]
+
+
+def test_a_fee_journal_off_by_a_rounding_is_matched_with_a_difference():
+    found = sets(match_fee_journals(pool(*fees(1450, 348, 800), ledger("JE-1", -2600, "Stripe fees October 2026"))))
+    assert found == {frozenset({"txn_0/fee", "txn_1/fee", "txn_2/fee", "gl_JE-1/1"})}
+
+
+def test_a_fee_journal_leaves_out_the_one_payment_that_nobody_posted():
+    unposted = stripe("txn_1", 9900, component="gross")
+    found = sets(match_fee_journals(pool(*fees(1450, 348, 800), unposted, ledger("JE-1", -2250, "Stripe fees October 2026"))))
+    assert found == {frozenset({"txn_0/fee", "txn_2/fee", "gl_JE-1/1"})}
+
+
+def test_a_fee_journal_far_off_is_left_open():
+    assert sets(match_fee_journals(pool(*fees(1450, 348, 800), ledger("JE-1", -5000, "Stripe fees October 2026")))) == set()
+
+
+def test_names_in_another_order_and_digits_in_the_memo_are_a_pair():
+    rows = pool(stripe("txn_1", 4990, name="Ada Brown", reference="INV-1042"), ledger("P1", 4990, "inv 1042", name="BROWN, ADA", day=DAY + timedelta(days=1)))
+    assert sets(match_fuzzily(rows)) == {frozenset({"txn_1/gross", "gl_P1/1"})}
+
+
+def test_equal_amounts_with_other_names_are_left_open():
+    assert sets(match_fuzzily(pool(stripe("txn_1", 4990, name="Ada Brown"), ledger("P1", 4990, name="Zacharias Quill")))) == set()
+
+
+def test_the_best_overall_pairing_beats_the_first_found():
+    rows = pool(
+        stripe("txn_1", 4990, name="Ada Brown"), stripe("txn_2", 4990, name="Ada Browne"),
+        ledger("P1", 4990, name="Ada Browne"), ledger("P2", 4990, name="Ada Brown"),
+    )  # fmt: skip
+    assert sets(match_fuzzily(rows)) == {frozenset({"txn_1/gross", "gl_P2/1"}), frozenset({"txn_2/gross", "gl_P1/1"})}
+
+
+def test_a_unique_reference_with_another_amount_is_a_match_with_a_difference():
+    assert sets(match_reference_differences(pool(stripe("txn_1", 8571, reference="INV-1003"), ledger("P1", 8600, "INV-1003")))) == {frozenset({"txn_1/gross", "gl_P1/1"})}
+
+
+def test_a_reference_on_two_lines_is_not_guessed():
+    rows = pool(stripe("txn_1", 8571, reference="INV-1003"), ledger("P1", 8600, "INV-1003"), ledger("P2", 8700, "INV-1003"))
+    assert sets(match_reference_differences(rows)) == set()
+
+
+def test_a_payout_finds_the_line_of_its_amount_near_its_arrival():
+    payout = stripe("txn_p", -87401, category="payout", payout_id="po_1", expected_on=DAY + timedelta(days=2))
+    near, far = ledger("D1", -87401, day=DAY + timedelta(days=2)), ledger("D2", -87401, day=DAY + timedelta(days=40))
+    assert sets(match_payout_lines(pool(payout, near), other_side="ledger")) == {frozenset({"txn_p/gross", "gl_D1/1"})}
+    assert sets(match_payout_lines(pool(payout, far), other_side="ledger")) == set()
+
+
+def test_a_trace_id_on_the_statement_decides_between_equal_payouts():
+    payouts = [stripe(f"po_{n}", 5000, leg="cash", category="payout", payout_id=f"po_{n}", text=f"FP2026000{n}") for n in (1, 2)]
+    found = sets(match_payout_references(pool(*payouts, bank("bk_1", 5000, "STRIPE PAYMENTS UK FP20260002"), leg="cash")))
+    assert found == {frozenset({"po_2", "bk_1"})}
+
+
+def test_a_ledger_against_its_own_copy_matches_fully_without_a_difference():
+    rows = make.items(*[stripe(f"txn_{n}", 1000 + n, reference=f"INV-{5000 + n}") for n in range(20)], *[ledger(f"P{n}", 1000 + n, f"INV-{5000 + n}") for n in range(20)])
+    from reconciliation.normalize.references import extract_references
+
+    matching = match_items(rows.drop("reference_text"), extract_references(rows), cut_off_on=date(2026, 10, 31), journals=make.NO_JOURNALS)
+    assert matching.members.height == 40
+    assert matching.residuals.is_empty()
