@@ -1,11 +1,10 @@
 """Explained items -> balances, journals, the statement, and the close package. The statement alone publishes the month."""
 
 from datetime import timedelta
-from typing import Any
 
 import dagster as dg
 
-from assets.metadata import describe_rows, describe_statement
+from assets.metadata import Materialized, describe_rows, describe_statement
 from assets.partitions import Partitions
 from assets.resources import LakeResource
 from reconciliation.breaks.explain import Explained
@@ -26,7 +25,7 @@ def build(partitions: Partitions, *, zone: str) -> list[dg.AssetsDefinition]:
     """Assemble what states and closes a month."""
 
     @dg.asset(group_name=GROUP, kinds={"polars", "parquet"}, partitions_def=partitions.months_by_book, deps=["breaks"])
-    def journal_entries(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult[Any]:
+    def journal_entries(context: dg.AssetExecutionContext, lake: LakeResource) -> Materialized:
         """One row is a line of a proposed entry, balanced by cause and period; finance posts it in the ERP."""
         work = lake.month(context.partition_key)
         journals = propose_journals(work.frame("scored"), work.recall("explained", Explained), work.recall("carried", CarriedIn), work.month())
@@ -34,7 +33,7 @@ def build(partitions: Partitions, *, zone: str) -> list[dg.AssetsDefinition]:
         return dg.MaterializeResult(metadata=describe_rows(journals.lines, money="debit_minor"))
 
     @dg.asset(group_name=GROUP, kinds={"polars", "parquet"}, partitions_def=partitions.months_by_book, deps=["matches"])
-    def balances(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult[Any]:
+    def balances(context: dg.AssetExecutionContext, lake: LakeResource) -> Materialized:
         """One row is a currency's opening and closing balance at Stripe and in the ledger, each from its own source."""
         work = lake.month(context.partition_key)
         closed = close_balances(work.sources(), work.month(), work.recall("carried", CarriedIn), work.recall("population", Population))
@@ -42,7 +41,7 @@ def build(partitions: Partitions, *, zone: str) -> list[dg.AssetsDefinition]:
         return dg.MaterializeResult(metadata=describe_rows(closed, money="stripe_closing_minor"))
 
     @dg.asset(group_name=GROUP, kinds={"polars", "parquet"}, partitions_def=partitions.months_by_book, deps=["breaks", "journal_entries", "balances"])
-    def statement(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult[Any]:
+    def statement(context: dg.AssetExecutionContext, lake: LakeResource) -> Materialized:
         """One row is a line of the three-way statement: Stripe, ledger, bank, and the difference by cause to the last cent."""
         work = lake.month(context.partition_key)
         sources, month, carried = work.sources(), work.month(), work.recall("carried", CarriedIn)
@@ -83,7 +82,7 @@ def _package(partitions: Partitions, *, zone: str) -> dg.AssetsDefinition:
         deps=[dg.AssetDep("statement", partition_mapping=dg.MultiToSingleDimensionPartitionMapping("month"))],
         freshness_policy=freshness(zone),
     )
-    def close_package(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult[Any]:
+    def close_package(context: dg.AssetExecutionContext, lake: LakeResource) -> Materialized:
         """One folder is a month's close package: statement, matches, open items, exceptions, payouts, journals and the manifest."""
         settings = lake.settings.read()
         folder = write_package(lake.open(), settings, context.partition_key)

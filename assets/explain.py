@@ -1,12 +1,10 @@
 """What stays open -> breaks with kind, cause, probability and reasons."""
 
-from typing import Any
-
 import dagster as dg
 
 from assets.checks import check_specs, check_table
 from assets.core import Core
-from assets.metadata import describe_breaks, describe_rows
+from assets.metadata import Materialized, describe_breaks, describe_rows
 from assets.partitions import Partitions
 from assets.resources import LakeResource
 from reconciliation.breaks.explain import Explained, explain_breaks, score_breaks
@@ -22,7 +20,7 @@ def build(partitions: Partitions) -> list[dg.AssetsDefinition]:
     """Assemble what explains open items."""
 
     @dg.asset(group_name=GROUP, kinds={"polars", "parquet"}, partitions_def=partitions.months_by_book, deps=["matches"])
-    def open_items(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult[Any]:
+    def open_items(context: dg.AssetExecutionContext, lake: LakeResource) -> Materialized:
         """One row is an item not matched at the cut-off, with its kind and what could have caused it; the classifier's features come from it."""
         work = lake.month(context.partition_key)
         population, matching = work.recall("population", Population), work.recall("matching", Matching)
@@ -33,7 +31,7 @@ def build(partitions: Partitions) -> list[dg.AssetsDefinition]:
     @dg.asset(
         group_name=GROUP, kinds={"scikitlearn", "parquet"}, partitions_def=partitions.months_by_book, deps=["open_items"], check_specs=check_specs("breaks")
     )
-    def breaks(context: dg.AssetExecutionContext, lake: LakeResource, core: dg.ResourceParam[Core]) -> dg.MaterializeResult[Any]:
+    def breaks(context: dg.AssetExecutionContext, lake: LakeResource, core: dg.ResourceParam[Core]) -> Materialized:
         """One row needs an explanation: how likely it is a true exception, why, and how much money that puts at risk."""
         work = lake.month(context.partition_key)
         explained, model = work.recall("explained", Explained), core.load_model(work.settings)

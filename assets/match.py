@@ -1,11 +1,9 @@
 """Items of a month -> matches: who belongs together, and what each match leaves."""
 
-from typing import Any
-
 import dagster as dg
 
 from assets.checks import check_specs, check_table
-from assets.metadata import describe_rows
+from assets.metadata import Materialized, describe_rows
 from assets.partitions import Partitions
 from assets.resources import LakeResource
 from reconciliation.months import carry_in
@@ -25,7 +23,7 @@ def build(partitions: Partitions) -> list[dg.AssetsDefinition]:
         deps=["completeness_proofs", "ledger_lines", "bank_lines"],
         check_specs=check_specs("items"),
     )
-    def items(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult[Any]:
+    def items(context: dg.AssetExecutionContext, lake: LakeResource) -> Materialized:
         """One row is an item that must end matched or open, once: a Stripe component, a ledger line, a bank line, or one carried in."""
         work = lake.month(context.partition_key)
         sources, month = work.sources(), work.month()
@@ -36,7 +34,7 @@ def build(partitions: Partitions) -> list[dg.AssetsDefinition]:
         return dg.MaterializeResult(metadata=describe_rows(population.items), check_results=check_table("items", population.items))
 
     @dg.asset(group_name=GROUP, kinds={"duckdb", "parquet"}, partitions_def=partitions.months_by_book, deps=["items"])
-    def matches(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult[Any]:
+    def matches(context: dg.AssetExecutionContext, lake: LakeResource) -> Materialized:
         """One row is an item's place in a match, with the strategy that found it; what a match leaves is an item of its own."""
         work = lake.month(context.partition_key)
         population, carried = work.recall("population", Population), work.recall("carried", CarriedIn)

@@ -6,6 +6,7 @@ so the headline is short, tables have 50 rows, and the picture stays under 50 kB
 
 import base64
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import dagster as dg
 
@@ -15,7 +16,13 @@ from reconciliation.close.summaries import Frame, first_rows, headline_figures, 
 ROWS_MAX = 50
 INLINE_CHARACTERS_MAX = 999
 PICTURE_BYTES_MAX = 50_000
-Metadata = dict[str, dg.MetadataValue]
+Metadata: TypeAlias = dict[str, dg.MetadataValue]
+
+# Dagster reads annotations at run time and knows the bare class only; the type checker wants its parameter.
+if TYPE_CHECKING:
+    Materialized: TypeAlias = dg.MaterializeResult[Any]
+else:
+    Materialized = dg.MaterializeResult
 
 BREAK_COLUMNS = ["kind", "cause", "nature", "leg", "amount", "currency", "date", "age_days", "counterparty", "reference", "money_at_risk", "suggested_action"]
 

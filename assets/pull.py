@@ -5,13 +5,12 @@ the reader is patient by itself.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import dagster as dg
 
 from assets.checks import check_specs, check_table
 from assets.core import Core, StripeAccess
-from assets.metadata import describe_rows
+from assets.metadata import Materialized, describe_rows
 from assets.partitions import Partitions
 from assets.resources import LakeResource
 from reconciliation.connectors.stripe.filing import file_by_moment, file_by_payout
@@ -22,7 +21,7 @@ POOL = "stripe_api"
 
 def balance_snapshots(
     context: dg.AssetExecutionContext, lake: LakeResource, core: dg.ResourceParam[Core], stripe: dg.ResourceParam[StripeAccess]
-) -> dg.MaterializeResult[Any]:
+) -> Materialized:
     """One row is Stripe's balance of one currency and balance type when it was read; it proves that nothing is missing."""
     window = lake.window(context.partition_keys)
     pulled = core.pull_balance(stripe.reader(), account=window.account)
@@ -33,7 +32,7 @@ def balance_snapshots(
 
 def balance_transactions(
     context: dg.AssetExecutionContext, lake: LakeResource, core: dg.ResourceParam[Core], stripe: dg.ResourceParam[StripeAccess]
-) -> dg.MaterializeResult[Any]:
+) -> Materialized:
     """One row is one movement of the Stripe balance, the source of all money here; used by every later stage."""
     window = lake.window(context.partition_keys)
     pulled = core.pull_balance_transactions(stripe.reader(), account=window.account, start=window.start, end=window.end)
@@ -42,9 +41,7 @@ def balance_transactions(
     return dg.MaterializeResult(metadata=describe_rows(pulled.frame, money="net_minor"), check_results=check_table("balance_transactions", pulled.frame))
 
 
-def payouts(
-    context: dg.AssetExecutionContext, lake: LakeResource, core: dg.ResourceParam[Core], stripe: dg.ResourceParam[StripeAccess]
-) -> dg.MaterializeResult[Any]:
+def payouts(context: dg.AssetExecutionContext, lake: LakeResource, core: dg.ResourceParam[Core], stripe: dg.ResourceParam[StripeAccess]) -> Materialized:
     """One row is one payout to the bank; what arrives there is matched against it."""
     window = lake.window(context.partition_keys)
     pulled = core.pull_payouts(stripe.reader(), account=window.account, start=window.start, end=window.end)
@@ -53,9 +50,7 @@ def payouts(
     return dg.MaterializeResult(metadata=describe_rows(pulled.frame), check_results=check_table("payouts", pulled.frame))
 
 
-def payout_members(
-    context: dg.AssetExecutionContext, lake: LakeResource, core: dg.ResourceParam[Core], stripe: dg.ResourceParam[StripeAccess]
-) -> dg.MaterializeResult[Any]:
+def payout_members(context: dg.AssetExecutionContext, lake: LakeResource, core: dg.ResourceParam[Core], stripe: dg.ResourceParam[StripeAccess]) -> Materialized:
     """One row says which movement was paid out with which automatic payout; it ties payouts to what they bundle."""
     window = lake.window(context.partition_keys)
     paid = lake.read_days("payouts", window)
@@ -65,9 +60,7 @@ def payout_members(
     return dg.MaterializeResult(metadata=describe_rows(pulled.frame, money=None))
 
 
-def stripe_sources(
-    context: dg.AssetExecutionContext, lake: LakeResource, core: dg.ResourceParam[Core], stripe: dg.ResourceParam[StripeAccess]
-) -> dg.MaterializeResult[Any]:
+def stripe_sources(context: dg.AssetExecutionContext, lake: LakeResource, core: dg.ResourceParam[Core], stripe: dg.ResourceParam[StripeAccess]) -> Materialized:
     """One row is the charge, refund, dispute or transfer behind a movement; references and names come from it, money does not."""
     window = lake.window(context.partition_keys)
     pulled = core.pull_sources(stripe.reader(), account=window.account, start=window.start, end=window.end)
@@ -76,7 +69,7 @@ def stripe_sources(
     return dg.MaterializeResult(metadata=describe_rows(pulled.frame, money=None))
 
 
-def pull_record(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.MaterializeResult[Any]:
+def pull_record(context: dg.AssetExecutionContext, lake: LakeResource) -> Materialized:
     """One row says up to which instant an account is pulled without a gap; months are reconciled that far."""
     window = lake.window(context.partition_keys)
     through = lake.record_pull(window)
@@ -86,7 +79,7 @@ def pull_record(context: dg.AssetExecutionContext, lake: LakeResource) -> dg.Mat
 def build(partitions: Partitions) -> list[dg.AssetsDefinition]:
     """Assemble the assets of the pull."""
 
-    def asset(function: Callable[..., dg.MaterializeResult[Any]], deps: list[str], *, suite: bool = False, pool: str | None = POOL) -> dg.AssetsDefinition:
+    def asset(function: Callable[..., Materialized], deps: list[str], *, suite: bool = False, pool: str | None = POOL) -> dg.AssetsDefinition:
         return dg.asset(
             partitions_def=partitions.days_by_account,
             backfill_policy=dg.BackfillPolicy.single_run(),

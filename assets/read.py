@@ -1,13 +1,12 @@
 """Inboxes -> ledger lines and bank lines; the pull -> the proof that it is complete. Nothing is matched before that proof."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import dagster as dg
 
 from assets.checks import check_specs, check_table
 from assets.core import Core
-from assets.metadata import describe_rows
+from assets.metadata import Materialized, describe_rows
 from assets.partitions import Partitions
 from assets.resources import LakeResource
 from reconciliation.close.summaries import count_rows
@@ -53,7 +52,7 @@ def build(partitions: Partitions) -> list[dg.AssetsDefinition]:
         check_specs=[*check_specs("ledger_lines"), *check_specs("bank_lines")],
         partitions_def=partitions.months_by_book,
     )
-    def files(context: dg.AssetExecutionContext, config: ReadOptions, lake: LakeResource, core: dg.ResourceParam[Core]) -> Iterator[dg.MaterializeResult[Any]]:
+    def files(context: dg.AssetExecutionContext, config: ReadOptions, lake: LakeResource, core: dg.ResourceParam[Core]) -> Iterator[Materialized]:
         work = lake.month(context.partition_key)
         frames = core.read_inboxes(work.lake, work.settings)
         work.begin(frames, as_of=config.as_of)
@@ -70,7 +69,7 @@ def build(partitions: Partitions) -> list[dg.AssetsDefinition]:
         partitions_def=partitions.months_by_book,
         deps=["ledger_lines", dg.AssetDep("pull_record", partition_mapping=dg.AllPartitionMapping())],
     )
-    def completeness_proofs(context: dg.AssetExecutionContext, config: ProofOptions, lake: LakeResource) -> dg.MaterializeResult[Any]:
+    def completeness_proofs(context: dg.AssetExecutionContext, config: ProofOptions, lake: LakeResource) -> Materialized:
         work = lake.month(context.partition_key)
         work.note_pull()
         sources = work.sources()

@@ -29,6 +29,7 @@ from reconciliation.learning.additive import FitOptions, feature_types, fit_addi
 from reconciliation.learning.calibrator import fit_calibration
 from reconciliation.learning.probes import feature_areas, fit_challenger, fit_shallow_tree
 from reconciliation.learning.tables import AdditiveTables, Feature
+from reconciliation.pipeline import Reconciliation
 
 logger = logging.getLogger(__name__)
 
@@ -95,6 +96,19 @@ class Plan:
     zero_day: tuple[str, ...] = ()
     excluded: tuple[str, ...] = ("break_id", "currency", "book")
     options: FitOptions = field(default_factory=FitOptions)
+
+
+def as_month_run(result: Reconciliation) -> MonthRun:
+    """Take from a reconciled month what labeling needs; the possible causes of a break are those of its largest item, which gave the features."""
+    largest = result.explained.sort(pl.col("amount_minor").abs(), "item_id", descending=[True, False]).unique("break_id", keep="first", maintain_order=True)
+    possible = ("expected_cause", "exception_cause")
+    breaks = result.breaks.join(largest.select("break_id", *possible), on="break_id", how="left").with_columns(pl.col(possible).fill_null(""))
+    return MonthRun(period=result.month.period, features=result.features, breaks=breaks, items=result.items, members=result.members)
+
+
+def undecided(features: pl.DataFrame) -> pl.DataFrame:
+    """Score nothing: what a run for labeling uses in the place of a model, so that no model shapes its successor's labels."""
+    return features.select("break_id", probability_true_exception=pl.lit(0.0), reasons=pl.lit([], dtype=pl.List(pl.String)))
 
 
 def collect_examples(

@@ -15,7 +15,7 @@ STRIPE_ID = r"\b(?:txn|ch|py|pi|re|pyr|dp|du|po|tr|tu|fee)_[A-Za-z0-9_]+"
 DATE = r"\b(?:\d{4}-\d{2}-\d{2}|\d{1,2}[/.]\d{1,2}[/.]\d{2,4})\b"
 DECIMAL = r"\b\d+[.,]\d{2,4}\b"
 PREFIXED = r"\b[A-Za-z]{1,10}[-_/#.]{0,2}\d{3,}[A-Za-z0-9-]*"
-SPACED = r"(?i)\b(?:inv|invoice|order|ord|no|ref|bill|rg|so)[ .:#-]{1,3}\d{3,}\b"
+NAMED = r"(?i)\b(?:inv|invoice|order|ord|bill|rg|so)[ .:#_/-]{0,3}\d+\b"
 BARE = r"\b#?\d{4,}\b"
 TRACE = r"\b[A-Za-z]*\d[A-Za-z0-9]{5,}\b|\b[A-Za-z]{1,4}\d{6,}\b"
 
@@ -39,7 +39,7 @@ def extract_references(items: pl.DataFrame) -> pl.DataFrame:
         _explode(texts.filter(books), pl.col("raw").str.extract_all(JOURNAL_ID), "journal"),
         _explode(texts.filter(books & (pl.col("document") != "")), pl.concat_list("document"), "document"),
         _explode(texts.filter(books), pl.col("rest").str.extract_all(PREFIXED), "invoice"),
-        _explode(texts.filter(books), pl.col("rest").str.extract_all(SPACED), "invoice"),
+        _explode(texts.filter(books), pl.col("rest").str.extract_all(NAMED), "invoice"),
         _explode(texts.filter(~books), pl.col("rest").str.extract_all(TRACE), "trace"),
         _explode(texts.filter(books), pl.col("rest").str.extract_all(PREFIXED), "number", digits=True),
         _explode(texts.filter(books), pl.col("rest").str.extract_all(BARE), "number", digits=True),

@@ -4,7 +4,6 @@ Every export is read by itself first (`read_export`), so that `reconcile check` 
 accounts are mapped and coverage decides which export counts. Run alone: `reconcile check FILE`. Left out: what a line means.
 """
 
-import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from reconciliation.connectors.tabular.cells import Grid, open_grids
 from reconciliation.connectors.tabular.dates import parse_period
 from reconciliation.connectors.tabular.detection import try_layout
 from reconciliation.connectors.tabular.faults import Faults
+from reconciliation.connectors.tabular.identity import content_hash
 from reconciliation.connectors.tabular.profiles import Profile, choose_profiles, shipped_profiles
 from reconciliation.connectors.tabular.table import Table, read_table
 from reconciliation.errors import FileRefusedError
@@ -207,14 +207,6 @@ def _ledger_lines(lines: pl.DataFrame) -> pl.DataFrame:
     without = without.with_columns(item_id=pl.format("glh_{}/{}", "hash", pl.int_range(1, pl.len() + 1).over("hash"))).drop("hash")
     frame = pl.concat([with_document, without]).rename({"day": "posting_on"}).with_columns(source_row=pl.col("row").cast(pl.String))
     return LedgerLine.validate(frame.select(LedgerLine.column_names()).sort("item_id"))
-
-
-def content_hash(rows: pl.DataFrame, columns: Sequence[str]) -> pl.Series:
-    """Return 16 hexadecimal digits for each row that depend on the columns alone."""
-    text = rows.select(pl.concat_str([pl.col(name).cast(pl.String).fill_null("") for name in columns], separator=_UNIT)).to_series()
-    distinct = text.unique()
-    digests = [hashlib.sha256(value.encode()).hexdigest()[:16] for value in distinct]
-    return text.replace_strict(distinct, digests, return_dtype=pl.String) if rows.height else pl.Series([], dtype=pl.String)
 
 
 def _set_aside(lines: pl.DataFrame) -> pl.DataFrame:

@@ -25,9 +25,22 @@ def page(*rows: object, more: bool = False) -> bytes:
 
 def transaction(**changes: object) -> dict[str, object]:
     row = {
-        "id": "txn_1", "object": "balance_transaction", "amount": 1000, "fee": 0, "net": 1000, "fee_details": [], "created": 1790000000, "available_on": 1790100000,
-        "currency": "gbp", "type": "charge", "reporting_category": "charge", "balance_type": "payments", "status": "pending", "source": "ch_1", "description": None,
-    }  # fmt: skip
+        "id": "txn_1",
+        "object": "balance_transaction",
+        "amount": 1000,
+        "fee": 0,
+        "net": 1000,
+        "fee_details": [],
+        "created": 1790000000,
+        "available_on": 1790100000,
+        "currency": "gbp",
+        "type": "charge",
+        "reporting_category": "charge",
+        "balance_type": "payments",
+        "status": "pending",
+        "source": "ch_1",
+        "description": None,
+    }
     return {**row, **changes}
 
 
@@ -136,10 +149,23 @@ def test_an_empty_answer_gives_an_empty_typed_frame():
 
 def test_payouts_keep_their_state_and_their_trace():
     row = {
-        "id": "po_1", "object": "payout", "amount": -500, "currency": "gbp", "created": 1790000000, "arrival_date": 1790208000, "automatic": True, "method": "standard",
-        "status": "failed", "reconciliation_status": "completed", "balance_transaction": "txn_2", "failure_balance_transaction": "txn_3", "failure_code": "account_closed",
-        "trace_id": {"status": "supported", "value": "FP1"}, "statement_descriptor": None, "destination": "ba_1",
-    }  # fmt: skip
+        "id": "po_1",
+        "object": "payout",
+        "amount": -500,
+        "currency": "gbp",
+        "created": 1790000000,
+        "arrival_date": 1790208000,
+        "automatic": True,
+        "method": "standard",
+        "status": "failed",
+        "reconciliation_status": "completed",
+        "balance_transaction": "txn_2",
+        "failure_balance_transaction": "txn_3",
+        "failure_code": "account_closed",
+        "trace_id": {"status": "supported", "value": "FP1"},
+        "statement_descriptor": None,
+        "destination": "ba_1",
+    }
     parsed = parse_payouts([page(row, {**row, "id": "po_2", "trace_id": None})], account="acct_1")
     assert parsed["trace_id"].to_list() == ["FP1", None]
     assert parsed.row(0, named=True)["arrival_on"] == date(2026, 9, 24)

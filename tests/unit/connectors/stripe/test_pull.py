@@ -25,9 +25,22 @@ GOLDEN = Path(__file__).parents[5] / "shared" / "golden" / "three_months" / "str
 
 def transaction(number: int, created: int) -> dict[str, object]:
     return {
-        "id": f"txn_{number}", "object": "balance_transaction", "amount": number, "fee": 0, "net": number, "fee_details": [], "created": created, "available_on": created,
-        "currency": "gbp", "type": "charge", "reporting_category": "charge", "balance_type": "payments", "status": "available", "source": f"ch_{number}", "description": None,
-    }  # fmt: skip
+        "id": f"txn_{number}",
+        "object": "balance_transaction",
+        "amount": number,
+        "fee": 0,
+        "net": number,
+        "fee_details": [],
+        "created": created,
+        "available_on": created,
+        "currency": "gbp",
+        "type": "charge",
+        "reporting_category": "charge",
+        "balance_type": "payments",
+        "status": "available",
+        "source": f"ch_{number}",
+        "description": None,
+    }
 
 
 @dataclass

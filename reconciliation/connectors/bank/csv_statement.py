@@ -1,0 +1,112 @@
+"""Bank statements as CSV or XLSX -> booked lines, with the running balance proved where there is one.
+
+Banks disagree on the sign in a debit column (some write `-50.00`, some `50.00`); it is decided for the file as a whole, and
+the running balance contradicts a wrong decision. Statements run forward or backward in time; the balance is proved in either order.
+"""
+
+from pathlib import Path
+
+import polars as pl
+
+from reconciliation.connectors.bank.statement import LINES_SCHEMA, BankFile
+from reconciliation.connectors.tabular.amounts import to_minor
+from reconciliation.connectors.tabular.cells import Grid
+from reconciliation.connectors.tabular.faults import Faults
+from reconciliation.connectors.tabular.profiles import Profile, shipped_profiles
+from reconciliation.connectors.tabular.table import Table, read_table, show_thousandths
+
+PROFILES = Path(__file__).parent / "profiles"
+
+
+def bank_profiles() -> tuple[Profile, ...]:
+    """Return the layouts of bank statements that ship with the product."""
+    return shipped_profiles(PROFILES)
+
+
+def read_csv_statement(grid: Grid, *, day_first: bool | None, default_currency: str) -> BankFile:
+    """Read one statement.
+
+    Raises:
+        FileRefusedError: it cannot be read exactly, or its running balance contradicts its lines.
+    """
+    table = read_table(grid, bank_profiles(), day_first=day_first, default_currency=default_currency)
+    faults = Faults(table.file)
+    lines = _signed(table, faults).with_columns(
+        currency=pl.when(pl.col("currency") == "").then(pl.lit(default_currency)).otherwise(pl.col("currency").str.to_uppercase()),
+        bank_account=pl.col("account").str.replace_all(r"\s", "").str.to_uppercase(),
+    )
+    odd = lines.filter(~pl.col("currency").str.contains("^[A-Z]{3}$"))
+    faults.add_rows(odd, column=table.layout.header("currency"), cell="currency", message="{cell} is not a currency code such as GBP; write the code")
+    empty = lines.filter(pl.col("signed").is_null())
+    faults.add_rows(empty, column=_money_header(table), message="the line has no amount; give it one, or leave it out")
+    lines = lines.with_columns(amount_minor=to_minor("signed", "currency"))
+    unfit = lines.filter(pl.col("amount_minor").is_null() & pl.col("signed").is_not_null())
+    faults.add_rows(unfit, column=_money_header(table), message="the amount has more decimals than its currency, or is larger than any amount that is accepted; correct it")
+    faults.raise_any()
+    proofs = (*table.proofs, *_prove_balance(lines, table, faults))
+    faults.raise_any()
+    frame = lines.select(
+        "row", "bank_account", "currency", "amount_minor", "counterparty", "reference", statement=pl.lit(1, dtype=pl.Int64), booked_on="day", value_on="value_day",
+        description=pl.col("memo").str.replace_all(r"\s+", " "), is_booked=pl.lit(True),
+    ).select(list(LINES_SCHEMA))  # fmt: skip
+    layout = table.layout
+    return BankFile(table.file, layout.profile.name, layout.confidence, table.encoding, table.mark, table.date_order, frame, proofs)
+
+
+def _signed(table: Table, faults: Faults) -> pl.DataFrame:
+    """Add `signed`: thousandths, money in positive."""
+    rows, fields = table.lines, table.layout.fields
+    if "amount" in fields:
+        return _signed_amount(table, faults)
+    debit, credit = pl.col("debit_thousandths"), pl.col("credit_thousandths")
+    both = rows.filter((debit.fill_null(0) != 0) & (credit.fill_null(0) != 0))
+    faults.add_rows(both, column=table.layout.header("credit"), message="money in and money out are both filled; a line has one of them")
+    is_written_negative = rows.height > 0 and rows.select((debit.fill_null(0) <= 0).all()).item()
+    out = debit if is_written_negative else -debit
+    nothing = debit.is_null() & credit.is_null()
+    return rows.with_columns(signed=pl.when(nothing).then(None).otherwise(credit.fill_null(0) + out.fill_null(0)))
+
+
+def _signed_amount(table: Table, faults: Faults) -> pl.DataFrame:
+    amount, profile = pl.col("amount_thousandths"), table.layout.profile
+    signed = pl.when(pl.col("amount_marker") == "DR").then(-amount).otherwise(amount)
+    if "indicator" not in table.layout.fields:
+        return table.lines.with_columns(signed=signed)
+    word = pl.col("indicator").str.to_lowercase()
+    side = pl.when(word.is_in(list(profile.credit_words))).then(1).when(word.is_in(list(profile.debit_words))).then(-1)
+    rows = table.lines.with_columns(side=side)
+    unknown = rows.filter(pl.col("side").is_null())
+    faults.add_rows(unknown, column=table.layout.header("indicator"), cell="indicator", message="{cell} is neither debit nor credit; write D or C")
+    signs_agree = rows.height > 0 and rows.filter(amount != 0).select((amount.sign() == pl.col("side")).all()).item()
+    return rows.with_columns(signed=(amount if signs_agree else amount * pl.col("side")))
+
+
+def _prove_balance(lines: pl.DataFrame, table: Table, faults: Faults) -> tuple[tuple[str, bool], ...]:
+    """Check that each balance is the one before plus the line, in file order or in reverse, per account and currency."""
+    if "balance" not in table.layout.fields:
+        return ()
+    balance = pl.when(pl.col("balance_marker") == "DR").then(-pl.col("balance_thousandths")).otherwise("balance_thousandths")
+    known = lines.sort("row").with_columns(balance_is=balance).filter(pl.col("balance_is").is_not_null())
+    if known.height < 2 or known.height < lines.height:
+        return ()
+    over = ["bank_account", "currency"] if lines["bank_account"].n_unique() > 1 and _is_own_account(lines) else ["currency"]
+    checked = known.with_columns(
+        forward=pl.col("balance_is").shift(1).over(over) + pl.col("signed"), backward=pl.col("balance_is").shift(-1).over(over) + pl.col("signed")
+    )
+    wrong = [checked.filter((pl.col(order) != pl.col("balance_is")).fill_null(value=False)) for order in ("forward", "backward")]
+    if wrong[0].is_empty() or wrong[1].is_empty():
+        return (("running_balance", True),)
+    order, rows = min(zip(("forward", "backward"), wrong, strict=True), key=lambda pair: pair[1].height)
+    for row, stated, expected in rows.select("row", "balance_is", order).head(21).iter_rows():
+        message = f"the running balance is {show_thousandths(stated)}, but the line before it and this amount make {show_thousandths(expected)}; a line is missing or altered: download it again"
+        faults.add(row=row, column=table.layout.header("balance"), message=message)
+    return ()
+
+
+def _is_own_account(lines: pl.DataFrame) -> bool:
+    """Tell a column with the statement's own accounts from one with the counterparties': own accounts repeat."""
+    return lines["bank_account"].n_unique() * 3 <= lines.height and not (lines["bank_account"] == "").any()
+
+
+def _money_header(table: Table) -> str:
+    return " / ".join(table.layout.header(field) for field in ("debit", "credit", "amount") if field in table.layout.fields)

@@ -1,0 +1,118 @@
+"""One file + settings -> what `reconcile check` prints: how the pipeline reads it, or why it refuses it.
+
+Nothing is stored, and nothing but `SettingsError` is raised: every refusal of a file is part of the answer.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from reconciliation.config import Settings
+from reconciliation.connectors.bank.camt053 import is_xml
+from reconciliation.connectors.bank.csv_statement import bank_profiles
+from reconciliation.connectors.bank.reader import read_bank, read_statement
+from reconciliation.connectors.inbox import FILE_BYTES_MAX, InboxFile, file_name, read_content
+from reconciliation.connectors.ledger.reader import ledger_profiles, read_export, read_ledger
+from reconciliation.connectors.tabular.cells import open_grids
+from reconciliation.connectors.tabular.detection import try_layout
+from reconciliation.errors import FileRefusedError, SettingsError
+from reconciliation.money import format_minor
+
+Description = dict[str, Any]
+
+
+def describe_file(path: Path, settings: Settings) -> Description:
+    """Describe one ledger or bank file with the keys of `reconcile check --json` (`interface.md`).
+
+    Args:
+        path: any file.
+        settings: accounts, profile and scope, as the pipeline would use them.
+
+    Returns:
+        JSON-ready; `refused` is null, or row, column and message. What is not known of a refused file is null.
+    """
+    name = file_name(path.absolute(), base=settings.folder.absolute())
+    description: Description = {
+        "file": name, "kind": None, "profile": None, "confidence": None, "encoding": None, "decimal_mark": None, "date_order": None,
+        "rows_in": None, "rows_used": None, "rows_set_aside": [], "totals": {}, "proofs": [], "refused": None,
+    }  # fmt: skip
+    try:
+        content = read_content(Path(os.path.realpath(path)), root=path.parent, name=name, file_bytes_max=FILE_BYTES_MAX)
+        if content is None:
+            raise FileRefusedError(file=name, message="does not exist; name a file")
+        file = InboxFile(name=name, content=content, sha256=hashlib.sha256(content).hexdigest(), delivery=1)
+        description["kind"] = _kind(file, path, settings)
+        describe: Callable[[InboxFile, Settings], Description] = _describe_bank if description["kind"] == "bank" else _describe_ledger
+        description |= describe(file, settings)
+    except FileRefusedError as error:
+        description["refused"] = {"row": error.row, "column": error.column, "message": error.message}
+    except SettingsError as error:
+        description["refused"] = {"row": None, "column": None, "message": str(error)}
+    return description
+
+
+def _kind(file: InboxFile, path: Path, settings: Settings) -> str:
+    """Tell bank from ledger: by the inbox the file lies in, else by the layout that fits better."""
+    place = path.absolute()
+    for kind, inbox in (("ledger", settings.ledger.inbox), ("bank", settings.bank.inbox)):
+        if place.is_relative_to(settings.path(inbox).absolute()):
+            return kind
+    if is_xml(file.content):
+        return "bank"
+    best: dict[str, float] = {"ledger": 0.0, "bank": 0.0}
+    for grid in open_grids(file.name, file.content):
+        for kind, profiles in (("ledger", ledger_profiles(settings)), ("bank", bank_profiles())):
+            layout = try_layout(grid, profiles)
+            if layout:
+                best[kind] = max(best[kind], layout.confidence)
+    return "bank" if best["bank"] > best["ledger"] else "ledger"
+
+
+def _describe_ledger(file: InboxFile, settings: Settings) -> Description:
+    exports = read_export(file, ledger_profiles(settings), settings=settings)
+    reading = read_ledger([file], settings=settings)
+    proofs = [proof for export in exports for proof in export.table.proofs]
+    return _summary(reading.lines, reading.set_aside, reading.files, proofs)
+
+
+def _describe_bank(file: InboxFile, settings: Settings) -> Description:
+    statements = read_statement(file, settings=settings)
+    reading = read_bank([file], settings=settings)
+    return _summary(reading.lines, reading.set_aside, reading.files, [proof for statement in statements for proof in statement.proofs])
+
+
+def _summary(lines: pl.DataFrame, set_aside: pl.DataFrame, files: pl.DataFrame, proofs: list[tuple[str, bool]]) -> Description:
+    first = files.row(0, named=True)
+    used, aside = int(files["rows_used"].sum()), int(files["rows_set_aside"].sum() + files["rows_retired"].sum())
+    rows_in = int(files["rows_in"].sum())
+    held = {name: all(holds for other, holds in proofs if other == name) for name, _ in proofs}
+    held["rows_in_are_used_or_set_aside"] = rows_in == used + aside
+    rows = set_aside.select(row=_row_name(files.height), reason="rule").to_dicts()
+    return {
+        "profile": first["profile"], "confidence": float(files["confidence"].min()), "encoding": first["encoding"], "decimal_mark": first["decimal_mark"],  # type: ignore[arg-type]
+        "date_order": first["date_order"], "rows_in": rows_in, "rows_used": used, "rows_set_aside": rows, "totals": _totals(lines),
+        "proofs": [{"name": name, "holds": holds} for name, holds in held.items()],
+    }  # fmt: skip
+
+
+def _row_name(sheets: int) -> pl.Expr:
+    """Return a number, or `Sheet:row` where a workbook has several sheets."""
+    if sheets == 1:
+        return pl.col("source_row").cast(pl.Int64)
+    return pl.col("source_file").str.extract(r"!(.*)$") + ":" + pl.col("source_row")
+
+
+def _totals(lines: pl.DataFrame) -> dict[str, dict[str, int | str]]:
+    """Add up lines per currency; debit is what raises the account in ledger sign, which on a bank account is money in."""
+    amount = pl.col("amount_minor").cast(pl.Int128)
+    sums = lines.group_by("currency").agg(
+        rows=pl.len(), debit=amount.filter(amount > 0).sum(), credit=-amount.filter(amount < 0).sum(), net=amount.sum()
+    )
+    return {
+        row["currency"]: {"rows": row["rows"], **{name: format_minor(int(row[name]), row["currency"]) for name in ("debit", "credit", "net")}}
+        for row in sums.sort("currency").iter_rows(named=True)
+    }
