@@ -80,8 +80,9 @@ DISPOSITIONS = [
 
 
 def derive(frame: pl.DataFrame) -> pl.DataFrame:
-    """Add by how much the money at risk exceeds the amount, which it cannot."""
-    return frame.with_columns(risk_beyond_amount_minor=pl.col("money_at_risk_minor") - pl.col("amount_minor").abs())
+    """Add by how much the money at risk exceeds what is at stake: the amount, or what a match across months moved."""
+    at_stake = pl.max_horizontal(pl.col("amount_minor").abs(), pl.col("counter_amount_minor").abs().fill_null(0))
+    return frame.with_columns(risk_beyond_amount_minor=pl.col("money_at_risk_minor") - at_stake)
 
 
 SUITE = Suite(

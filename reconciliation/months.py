@@ -4,6 +4,7 @@ A reconciled month of a book is the scope `month/<book>/<period>`; a lock copies
 from then on it is what the next month starts from. Files are content-addressed, so a lock costs nothing.
 """
 
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ TABLES = [
     "items",
     "references",
     "members",
-    "open_items",
+    "explained", "open_items",
     "breaks",
     "features",
     "balances",
@@ -125,7 +126,7 @@ def carry_in(lake: Lake, sources: Sources, month: Month) -> CarriedIn:
         scope = f"opening/{name}"
         given = lake.read(scope, "items")
         opened = open_book(sources, month, opening_items=given, opening_balances=dict(lake.facts(scope).get("ledger", {})))
-        return CarriedIn(opened.items, opened.references, opened.open_items, opened.balances, locked_ids)
+        return replace(opened, locked_item_ids=locked_ids)
     before = month.calendar.preceding(month.period)
     scope = lock_scope(name, before) if lake.tables(lock_scope(name, before)) else month_scope(name, before)
     tables = lake.tables(scope)
@@ -135,7 +136,7 @@ def carry_in(lake: Lake, sources: Sources, month: Month) -> CarriedIn:
     key = ["leg", "item_id"]
     carried = items.join(open_items.select(key), on=key, how="semi").with_columns(population=pl.lit("carried"))
     closing = lake.load(tables["balances"]).select("currency", stripe_minor="stripe_closing_minor", ledger_minor="ledger_closing_minor")
-    return CarriedIn(carried, references.join(open_items.select(key), on=key, how="semi"), open_items, closing, locked_ids)
+    return CarriedIn(carried, references.join(open_items.select(key), on=key, how="semi"), open_items, lake.load(tables["explained"]), closing, locked_ids)
 
 
 def store_month(lake: Lake, result: Reconciliation, *, payouts: pl.DataFrame, set_aside: pl.DataFrame, description: dict[str, Any]) -> None:
@@ -144,6 +145,7 @@ def store_month(lake: Lake, result: Reconciliation, *, payouts: pl.DataFrame, se
         "items": result.items,
         "references": result.references,
         "members": result.members,
+        "explained": result.explained,
         "open_items": result.open_items,
         "breaks": result.breaks,
         "features": result.features,

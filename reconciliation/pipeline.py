@@ -69,7 +69,7 @@ def reconcile_month(sources: Sources, month: Month, carried: CarriedIn, *, score
     """
     population = build_population(sources, month, carried)
     matching = match_population(population, carried, month)
-    explained = explain_breaks(population, matching, month, rates)
+    explained = explain_breaks(population, matching, carried, month, rates)
     scored = score_breaks(explained, score(explained.features))
     balances = close_balances(sources, month, carried, population)
     journals = propose_journals(scored, explained, carried, month)

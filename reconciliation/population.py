@@ -62,6 +62,7 @@ class CarriedIn:
         items: `Item` rows, population `carried`.
         references: their `ItemReference` rows.
         open_items: the `OpenItem` rows of the month before (causes and journal ids).
+        explained: the same items with the facts that explained them; empty in the first month.
         balances: `currency, stripe_minor, ledger_minor`: the closing of the month before.
         locked_item_ids: ids of all items that locked months knew.
     """
@@ -69,6 +70,7 @@ class CarriedIn:
     items: pl.DataFrame
     references: pl.DataFrame
     open_items: pl.DataFrame
+    explained: pl.DataFrame
     balances: pl.DataFrame
     locked_item_ids: pl.DataFrame
 
@@ -181,7 +183,7 @@ def open_book(sources: Sources, month: Month, *, opening_items: pl.DataFrame | N
     references = extract_references(items)
     both = pl.concat([cast_items(items).drop("reference_text"), opening])
     return CarriedIn(
-        both, references, OpenItem.create_empty(), balances.select("currency", "stripe_minor", "ledger_minor"), Item.create_empty().select("leg", "item_id")
+        both, references, OpenItem.create_empty(), pl.DataFrame(), balances.select("currency", "stripe_minor", "ledger_minor"), Item.create_empty().select("leg", "item_id")
     )
 
 

@@ -12,7 +12,7 @@ from reconciliation.breaks.features import compute_features
 from reconciliation.breaks.grouping import find_period_differences, group_breaks
 from reconciliation.breaks.kinds import choose_cause, name_kinds
 from reconciliation.matching.cascade import Matching
-from reconciliation.population import Month, Population
+from reconciliation.population import CarriedIn, Month, Population
 from reconciliation.rates import Rates
 from reconciliation.schemas.breaks import Break
 from reconciliation.schemas.items import EFFECT
@@ -47,11 +47,11 @@ class Explained:
     features: pl.DataFrame
 
 
-def explain_breaks(population: Population, matching: Matching, month: Month, rates: Rates) -> Explained:
+def explain_breaks(population: Population, matching: Matching, carried: CarriedIn, month: Month, rates: Rates) -> Explained:
     """Find what is open, why it could be, and what the classifier may look at."""
     items = pl.concat([population.items, matching.residuals]).sort("leg", "item_id")
     references = pl.concat([population.references, matching.residual_references]).sort("leg", "item_id", "kind", "value")
-    around = Surroundings(items, references, matching.members, population.evidence, population.evidence_references, month.cut_off_on, rates)
+    around = Surroundings(items, references, matching.members, population.evidence, population.evidence_references, carried.explained, month.cut_off_on, rates)
     open_facts = group_breaks(name_kinds(gather_facts(around))).sort("leg", "item_id")
     features = compute_features(open_facts, period_first_day=pl.lit(month.calendar.first_day(month.period)))
     return Explained(items, references, open_facts, find_period_differences(matching.members, items), features)

@@ -25,6 +25,7 @@ class Surroundings:
         members: `MatchMember`.
         evidence: ledger items of all months up to the cut-off, other accounts included (`Item`).
         evidence_references: their references.
+        earlier: what was known of the open items of the month before; a residual's match is not looked at again.
         cut_off_on: last day of the period.
         rates: exchange rates.
     """
@@ -34,6 +35,7 @@ class Surroundings:
     members: pl.DataFrame
     evidence: pl.DataFrame
     evidence_references: pl.DataFrame
+    earlier: pl.DataFrame
     cut_off_on: date
     rates: Rates
 
@@ -158,7 +160,7 @@ def _differences(around: Surroundings, still_open: pl.DataFrame) -> pl.DataFrame
     )
     converted = facts.filter(pl.col("presentment").is_not_null() & (pl.col("presentment") != pl.col("currency")))
     within = {row["item_id"]: _within_band(row, around.rates) for row in converted.to_dicts()}
-    return facts.select(
+    named = facts.select(
         "leg",
         "item_id",
         "n_members",
@@ -171,6 +173,10 @@ def _differences(around: Surroundings, still_open: pl.DataFrame) -> pl.DataFrame
         is_rounding=pl.col("difference").abs()
         <= pl.max_horizontal(pl.when(pl.col("n_members") >= SUMMARY_MEMBERS_MIN).then(5).otherwise(0), (pl.col("n_members") * 0.5).floor()),
     )
+    if not set(named.columns) <= set(around.earlier.columns):
+        return named
+    known = around.earlier.filter(pl.col("side") == "residual").join(named, on=["leg", "item_id"], how="anti")
+    return pl.concat([named, known.select(pl.col(name).cast(dtype) for name, dtype in named.schema.items())])
 
 
 def _within_band(row: dict[str, object], rates: Rates) -> bool:

@@ -18,7 +18,7 @@ from reconciliation.connectors.bank.reader import read_bank, read_statement
 from reconciliation.connectors.inbox import FILE_BYTES_MAX, InboxFile, file_name, read_content
 from reconciliation.connectors.ledger.reader import ledger_profiles, read_export, read_ledger
 from reconciliation.connectors.tabular.cells import open_grids
-from reconciliation.connectors.tabular.detection import try_layout
+from reconciliation.connectors.tabular.detection import CONFIDENCE_MIN, try_layout
 from reconciliation.errors import FileRefusedError, SettingsError
 from reconciliation.money import format_minor
 
@@ -67,7 +67,7 @@ def _kind(file: InboxFile, path: Path, settings: Settings) -> str:
     for grid in open_grids(file.name, file.content):
         for kind, profiles in (("ledger", ledger_profiles(settings)), ("bank", bank_profiles())):
             layout = try_layout(grid, profiles)
-            if layout:
+            if layout and layout.confidence >= CONFIDENCE_MIN:
                 best[kind] = max(best[kind], layout.confidence)
     return "bank" if best["bank"] > best["ledger"] else "ledger"
 
@@ -87,13 +87,12 @@ def _describe_bank(file: InboxFile, settings: Settings) -> Description:
 
 def _summary(lines: pl.DataFrame, set_aside: pl.DataFrame, files: pl.DataFrame, proofs: list[tuple[str, bool]]) -> Description:
     first = files.row(0, named=True)
-    used, aside = int(files["rows_used"].sum()), int(files["rows_set_aside"].sum() + files["rows_retired"].sum())
-    rows_in = int(files["rows_in"].sum())
+    rows_in, used, aside, retired = (sum(files[name].to_list()) for name in ("rows_in", "rows_used", "rows_set_aside", "rows_retired"))
     held = {name: all(holds for other, holds in proofs if other == name) for name, _ in proofs}
-    held["rows_in_are_used_or_set_aside"] = rows_in == used + aside
+    held["rows_in_are_used_or_set_aside"] = rows_in == used + aside + retired
     rows = set_aside.select(row=_row_name(files.height), reason="rule").to_dicts()
     return {
-        "profile": first["profile"], "confidence": float(files["confidence"].min()), "encoding": first["encoding"], "decimal_mark": first["decimal_mark"],  # type: ignore[arg-type]
+        "profile": first["profile"], "confidence": min(files["confidence"].to_list()), "encoding": first["encoding"], "decimal_mark": first["decimal_mark"],
         "date_order": first["date_order"], "rows_in": rows_in, "rows_used": used, "rows_set_aside": rows, "totals": _totals(lines),
         "proofs": [{"name": name, "holds": holds} for name, holds in held.items()],
     }  # fmt: skip
@@ -109,10 +108,11 @@ def _row_name(sheets: int) -> pl.Expr:
 def _totals(lines: pl.DataFrame) -> dict[str, dict[str, int | str]]:
     """Add up lines per currency; debit is what raises the account in ledger sign, which on a bank account is money in."""
     amount = pl.col("amount_minor").cast(pl.Int128)
-    sums = lines.group_by("currency").agg(
-        rows=pl.len(), debit=amount.filter(amount > 0).sum(), credit=-amount.filter(amount < 0).sum(), net=amount.sum()
-    )
+    sums = lines.group_by("currency").agg(rows=pl.len(), debit=amount.filter(amount > 0).sum(), credit=amount.filter(amount < 0).sum(), net=amount.sum())
     return {
-        row["currency"]: {"rows": row["rows"], **{name: format_minor(int(row[name]), row["currency"]) for name in ("debit", "credit", "net")}}
+        row["currency"]: {
+            "rows": row["rows"],
+            **{name: format_minor(int(row[name]) * sign, row["currency"]) for name, sign in (("debit", 1), ("credit", -1), ("net", 1))},
+        }
         for row in sums.sort("currency").iter_rows(named=True)
     }

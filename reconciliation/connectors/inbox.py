@@ -40,9 +40,7 @@ class InboxFile:
     delivery: int
 
 
-def read_inbox(
-    folder: Path, *, base: Path, suffixes: frozenset[str], deliveries: Mapping[str, int], file_bytes_max: int = FILE_BYTES_MAX
-) -> list[InboxFile]:
+def read_inbox(folder: Path, *, base: Path, suffixes: frozenset[str], deliveries: Mapping[str, int], file_bytes_max: int = FILE_BYTES_MAX) -> list[InboxFile]:
     """Read every file of an inbox and its sub-folders once, whatever it is called.
 
     Args:
@@ -105,7 +103,9 @@ def read_content(path: Path, *, root: Path, name: str, file_bytes_max: int = FIL
             raise FileRefusedError(file=name, message="is no regular file; put a file here")
         content = handle.read(file_bytes_max + 1) if status.st_size <= file_bytes_max else b""
         if len(content) > file_bytes_max or status.st_size > file_bytes_max:
-            raise FileRefusedError(file=name, message=f"holds more than {file_bytes_max:,} bytes, the most that is read; export it in parts, for example by month")
+            raise FileRefusedError(
+                file=name, message=f"holds more than {file_bytes_max:,} bytes, the most that is read; export it in parts, for example by month"
+            )
     return content
 
 

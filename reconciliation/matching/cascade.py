@@ -14,7 +14,7 @@ from functools import partial
 import polars as pl
 
 from reconciliation.engine import content_ids
-from reconciliation.matching.pool import MatchingSettings, Pool, accept_disjoint
+from reconciliation.matching.pool import MatchingSettings, Pool, accept_disjoint, channel_of
 from reconciliation.matching.strategies.exact_reference import match_exact_references, match_opening_write_offs
 from reconciliation.matching.strategies.fuzzy import match_fuzzily
 from reconciliation.matching.strategies.payout_lines import match_payout_lines, match_payout_references
@@ -106,20 +106,19 @@ def _run(pool: Pool, strategies: tuple[tuple[str, Strategy], ...]) -> tuple[pl.D
             if taken.is_empty():
                 break
             accepted.append(taken.with_columns(strategy=pl.lit(name)))
-            pool = replace(pool, items=pool.items.join(taken, on="item_id", how="anti"), net_prefixes=pool.net_prefixes | _net_prefixes(taken, pool))
+            pool = replace(pool, items=pool.items.join(taken, on="item_id", how="anti"), net_channels=pool.net_channels | _net_channels(taken, pool))
     empty = pl.DataFrame(schema={"proposal": pl.String, "item_id": pl.String, "score": pl.Float64, "evidence": pl.String, "strategy": pl.String})
     return pl.concat([empty, *accepted]), pool
 
 
-def _net_prefixes(taken: pl.DataFrame, pool: Pool) -> frozenset[str]:
-    """Find reference prefixes whose payments were mostly posted net of fees: their channel's fees are in no fee journal."""
-    posted = taken.join(pool.items.filter(pl.col("side") == "stripe").select("item_id", "component", "balance_transaction_id", "reference"), on="item_id")
-    by_match = posted.group_by("proposal", "balance_transaction_id").agg(
-        is_net=pl.len() > 1, prefix=pl.col("reference").first().str.extract(r"^([A-Za-z]+)", 1).str.to_uppercase()
-    )
-    single = by_match.filter(pl.col("prefix").is_not_null() & (pl.len().over("proposal") == 1))
-    habits = single.group_by("prefix").agg(share=pl.col("is_net").mean())
-    return frozenset(habits.filter(pl.col("share") > 0.5)["prefix"])
+def _net_channels(taken: pl.DataFrame, pool: Pool) -> frozenset[str]:
+    """Find channels whose payments were mostly posted net of fees: their fees are in no fee journal."""
+    stripe = pool.items.filter((pl.col("side") == "stripe") & (pl.col("category") == "charge")).with_columns(channel=channel_of())
+    posted = taken.join(stripe.select("item_id", "balance_transaction_id", "channel", "component"), on="item_id")
+    payments = posted.group_by("proposal", "balance_transaction_id").agg(pl.col("channel").first(), is_net=pl.len() > 1, has_gross=(pl.col("component") == "gross").any())
+    alone = payments.filter(pl.col("has_gross") & (pl.len().over("proposal") == 1))
+    habits = alone.group_by("channel").agg(share=pl.col("is_net").mean())
+    return frozenset(habits.filter(pl.col("share") > 0.5)["channel"])
 
 
 def _identify(accepted: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:

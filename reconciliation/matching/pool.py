@@ -52,7 +52,7 @@ class Pool:
         references: `ItemReference` rows of this leg.
         cut_off_on: last day of the period.
         journals: `item_id, journal_id`: items an earlier proposed journal was made for.
-        net_prefixes: reference prefixes of channels whose postings were found to be net of fees.
+        net_channels: channels (`channel_of`) whose payments were found to be posted net of fees.
         settings: windows and tolerances.
     """
 
@@ -60,7 +60,7 @@ class Pool:
     references: pl.DataFrame
     cut_off_on: date
     journals: pl.DataFrame
-    net_prefixes: frozenset[str] = frozenset()
+    net_channels: frozenset[str] = frozenset()
     settings: MatchingSettings = field(default_factory=MatchingSettings)
 
     def side(self, name: str) -> pl.DataFrame:
@@ -148,6 +148,15 @@ def variants(stripe: pl.DataFrame) -> pl.DataFrame:
         .select("amount_minor", *described, variant=pl.col("balance_transaction_id") + "/net", members="members", form=pl.lit("net"), key_id="key_id")
     )
     return pl.concat([single, several])
+
+
+def channel_of() -> pl.Expr:
+    """Name the channel of a Stripe item: its description without numbers, and the letters of its reference.
+
+    `Marketplace order INV-1002` and `Invoice INV-1001` are two channels; a company that uses one wording for all has one.
+    """
+    words = pl.col("description").str.replace_all(r"\S*\d\S*", "").str.strip_chars().str.to_lowercase()
+    return pl.concat_str([words, pl.col("reference").str.extract(r"^([A-Za-z]+)", 1).fill_null("").str.to_lowercase()], separator="|")
 
 
 def lag_in_words(lag_days: pl.Expr) -> pl.Expr:

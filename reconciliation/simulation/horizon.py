@@ -11,7 +11,7 @@ from reconciliation.calendar import SECONDS_A_DAY, Calendar
 from reconciliation.simulation.business_days import Days, add_business_days, holidays_between
 from reconciliation.simulation.options import SimulationOptions
 
-HISTORY_DAYS = 8
+HISTORY_DAYS = 6
 """Long enough that payouts before go-live are swept from real charges and one is under way on go-live."""
 AFTER_DAYS = 4
 """Stripe is read this many days after the last month ended, so later objects exist and must change nothing."""

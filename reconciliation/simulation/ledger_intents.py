@@ -43,7 +43,7 @@ def make_intents(log: EventLog, overlooked: pl.Series) -> Intents:
     booked = log.charges.filter((pl.col("created") >= log.horizon.start) & ~pl.col("is_second") & ~pl.col("transaction_id").is_in(overlooked.implode()))
     parts = [
         _per_payment(log, booked.filter(pl.col("posting") != "summary")), _summaries(log, booked.filter(pl.col("posting") == "summary")), _refunds(log, overlooked),
-        _payouts(log), _disputes(log), _fees(log),
+        _payouts(log), _disputes(log), _fees(log), _reserves(log),
     ]  # fmt: skip
     return Intents(pl.concat([part.intents for part in parts]), pl.concat([part.claims for part in parts]))
 
@@ -95,7 +95,15 @@ def _refunds(log: EventLog, overlooked: pl.Series) -> Intents:
     intent = pl.lit("ref|") + pl.col("transaction_id")
     columns = {name: pl.col(name) for name in ("invoice", "customer", "story")}
     made = _intents(refunds, "refund", intent=intent, due_on=pl.col("local_on"), amount_minor=-pl.col("books"), note=pl.lit("refund"), **columns)
-    return Intents(made, _claims(refunds, "gross", intent=intent))
+    return Intents(made, pl.concat([_claims(refunds, "gross", intent=intent), *_second_charges(log)]))
+
+
+def _second_charges(log: EventLog) -> list[pl.DataFrame]:
+    """Tie a second charge to its refund: the books record neither, so the two belong together."""
+    refunds = log.refunds.filter((pl.col("created") >= log.horizon.start) & pl.col("is_second"))
+    seconds = log.charges.filter("is_second").join(refunds.select("charge_id"), on="charge_id", how="semi")
+    pair = pl.lit("pair|") + pl.col("charge_id")
+    return [_claims(refunds, "gross", intent=pair), _claims(seconds, "gross", intent=pair)]
 
 
 def _payouts(log: EventLog) -> Intents:
@@ -130,7 +138,7 @@ def _disputes(log: EventLog) -> Intents:
     due = pl.when("at_once").then("opened_on").otherwise("closed_on") + pl.col("steps")
     intent = pl.lit("dis|") + pl.col("withdrawn_id")
     both = {"invoice": pl.col("invoice"), "customer": pl.col("customer"), "story": pl.col("story")}
-    made = [_intents(lost, "dispute", intent=intent, due_on=due, amount_minor=-pl.col("amount_minor") - pl.col("fee_minor"), note="Dispute " + pl.col("dispute_id") + " lost", **both)]
+    made = [_intents(lost, "dispute", intent=intent, due_on=due, amount_minor=-pl.col("amount_minor") - pl.col("fee_minor"), note="Dispute " + pl.col("dispute_id") + " withdrawn", **both)]
     claims = [_claims(lost, "gross", intent=intent, transaction="withdrawn_id"), _claims(lost, "fee", intent=intent, transaction="withdrawn_id")]
     won = disputes.filter("is_won")
     pair, fee = pl.lit("pair|") + pl.col("withdrawn_id"), pl.lit("fee|") + pl.col("withdrawn_id")
@@ -139,6 +147,12 @@ def _disputes(log: EventLog) -> Intents:
     made.append(_intents(charged, "dispute", intent=fee, due_on=pl.col("closed_on") + pl.col("steps"), amount_minor=-pl.col("fee_minor"), note="Dispute fee " + pl.col("dispute_id"), **both))
     claims.append(_claims(charged, "fee", intent=fee, transaction="withdrawn_id"))
     return Intents(pl.concat(made), pl.concat(claims))
+
+
+def _reserves(log: EventLog) -> Intents:
+    """Post nothing for a reserve: its two rows are one movement between parts of the balance."""
+    pair = pl.lit("pair|") + pl.col("kind") + pl.col("created").cast(pl.String)
+    return Intents(pl.DataFrame(schema=INTENT_COLUMNS), _claims(log.reserves, "gross", intent=pair))
 
 
 def _fees(log: EventLog) -> Intents:
@@ -173,5 +187,3 @@ def decimal_text(column: str, exponent: int = 2) -> pl.Expr:
         return sign + pl.col(column).abs().cast(pl.String)
     return sign + digits.str.head(-exponent) + "." + digits.str.tail(exponent)
 
-
-Bools = np.ndarray[tuple[int], np.dtype[np.bool_]]

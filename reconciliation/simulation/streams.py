@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 _ALPHABET = np.frombuffer((string.digits + string.ascii_letters).encode(), dtype=np.uint8)
-ID_LENGTH = 14
+ID_LENGTH = 10
 
 
 def stream(seed: int, name: str) -> np.random.Generator:

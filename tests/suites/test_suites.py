@@ -79,6 +79,7 @@ PASSING: dict[str, Callable[[], pl.DataFrame]] = {
         leg="books",
         currency="GBP",
         amount_minor=-500,
+        counter_amount_minor=pl.Series([None] * (ROWS - 1) + [-400], dtype=pl.Int64).to_list(),
         money_at_risk_minor=250,
         probability_true_exception=0.5,
         kind="missing_in_ledger",

@@ -30,7 +30,7 @@ def explained(*rows, probability=0.1, evidence=()):
     everything = pl.concat([items, matching.residuals])
     lines = around.filter(pl.col("side") == "ledger")
     facts = gather_facts(
-        Surroundings(everything, pl.concat([references, matching.residual_references]), matching.members, lines.drop("reference_text"), extract_references(lines), CUT_OFF, Rates())
+        Surroundings(everything, pl.concat([references, matching.residual_references]), matching.members, lines.drop("reference_text"), extract_references(lines), pl.DataFrame(), CUT_OFF, Rates())
     )
     named = group_breaks(name_kinds(facts)).with_columns(probability_true_exception=pl.lit(probability))
     return {row["item_id"]: row for row in choose_cause(named).to_dicts()}

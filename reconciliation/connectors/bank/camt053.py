@@ -81,9 +81,9 @@ def _entry(entry: etree._Element, *, statement: int, row: int, account: str, fau
     if booked is None and value is None:
         faults.add(row=row, column="BookgDt", message="the entry has neither a booking nor a value date; ask the bank for the statement again")
     status = (_text(entry, "Sts/Cd") or _text(entry, "Sts") or "BOOK").upper()
-    return (
-        statement, row, account, booked or value, value, currency, amount, _counterparty(entry, is_credit=(amount or 0) >= 0), _reference(entry), _description(entry), status == "BOOK"
-    )  # fmt: skip
+    counterparty = _counterparty(entry, is_credit=(amount or 0) >= 0)
+    texts = (counterparty, _reference(entry), _description(entry))
+    return (statement, row, account, booked or value, value, currency, amount, *texts, status == "BOOK")
 
 
 def _amount(parent: etree._Element, row: int, faults: Faults) -> tuple[str, int | None]:
@@ -128,19 +128,22 @@ def _tie_out(statement: etree._Element, entries: list[tuple[object, ...]], *, fi
     booked = [entry for entry in entries if entry[10]]
     currencies = sorted({opening[1], closing[1], *(str(entry[5]) for entry in booked)})
     if len(currencies) > 1:
-        message = f"statement {number}: opening, closing and entries are in {', '.join(currencies)}, so that they cannot tie out; ask the bank for the statement again"
+        message = f"statement {number}: opening, closing and entries are in {', '.join(currencies)} and cannot tie out; ask the bank for the statement again"
         faults.add(row=first_row, column="Bal", message=message)
         return True
     moved = sum(int(str(entry[6])) for entry in booked)
     if opening[2] + moved != closing[2]:
         shown = [format_minor(amount, currencies[0]) for amount in (opening[2], moved, opening[2] + moved, closing[2])]
-        message = f"statement {number}: opening {shown[0]} + entries {shown[1]} = {shown[2]}, but the closing balance is {shown[3]} {currencies[0]}; an entry is missing or altered: download it again"
+        message = f"statement {number}: opening {shown[0]} + entries {shown[1]} = {shown[2]}, but the closing balance is {shown[3]} {currencies[0]}"
+        message += "; an entry is missing or altered: download it again"
         faults.add(row=first_row, column="Bal", message=message)
     return True
 
 
 def _account(statement: etree._Element) -> str:
-    return account_identity(_text(statement, "Acct/Id/IBAN") or _text(statement, "Acct/Id/Othr/Id") or _text(statement, "Acct/Id/BBAN") or _text(statement, "Acct/Id/PrtryAcct/Id"))
+    return account_identity(
+        _text(statement, "Acct/Id/IBAN") or _text(statement, "Acct/Id/Othr/Id") or _text(statement, "Acct/Id/BBAN") or _text(statement, "Acct/Id/PrtryAcct/Id")
+    )
 
 
 def _description(entry: etree._Element) -> str:
@@ -149,7 +152,13 @@ def _description(entry: etree._Element) -> str:
 
 
 def _reference(entry: etree._Element) -> str:
-    paths = ("NtryDtls/TxDtls/Refs/EndToEndId", "NtryDtls/TxDtls/RmtInf/Strd/CdtrRefInf/Ref", "NtryDtls/TxDtls/Refs/AcctSvcrRef", "AcctSvcrRef", "NtryDtls/Btch/PmtInfId")
+    paths = (
+        "NtryDtls/TxDtls/Refs/EndToEndId",
+        "NtryDtls/TxDtls/RmtInf/Strd/CdtrRefInf/Ref",
+        "NtryDtls/TxDtls/Refs/AcctSvcrRef",
+        "AcctSvcrRef",
+        "NtryDtls/Btch/PmtInfId",
+    )
     found = [text for path in paths for text in _texts(entry, path) if text.upper() not in _NOT_PROVIDED]
     return " ".join(dict.fromkeys(found))[:_DESCRIPTION_MAX]
 

@@ -41,13 +41,16 @@ def read_csv_statement(grid: Grid, *, day_first: bool | None, default_currency: 
     faults.add_rows(empty, column=_money_header(table), message="the line has no amount; give it one, or leave it out")
     lines = lines.with_columns(amount_minor=to_minor("signed", "currency"))
     unfit = lines.filter(pl.col("amount_minor").is_null() & pl.col("signed").is_not_null())
-    faults.add_rows(unfit, column=_money_header(table), message="the amount has more decimals than its currency, or is larger than any amount that is accepted; correct it")
+    faults.add_rows(
+        unfit, column=_money_header(table), message="the amount has more decimals than its currency, or is larger than any amount that is accepted; correct it"
+    )
     faults.raise_any()
     proofs = (*table.proofs, *_prove_balance(lines, table, faults))
     faults.raise_any()
     frame = lines.select(
-        "row", "bank_account", "currency", "amount_minor", "counterparty", "reference", statement=pl.lit(1, dtype=pl.Int64), booked_on="day", value_on="value_day",
-        description=pl.col("memo").str.replace_all(r"\s+", " "), is_booked=pl.lit(True),
+        "row", "bank_account", "currency", "amount_minor", "counterparty", "reference",
+        statement=pl.lit(1, dtype=pl.Int64),
+        booked_on="day", value_on="value_day", description=pl.col("memo").str.replace_all(r"\s+", " "), is_booked=pl.lit(True),
     ).select(list(LINES_SCHEMA))  # fmt: skip
     layout = table.layout
     return BankFile(table.file, layout.profile.name, layout.confidence, table.encoding, table.mark, table.date_order, frame, proofs)
@@ -98,7 +101,8 @@ def _prove_balance(lines: pl.DataFrame, table: Table, faults: Faults) -> tuple[t
         return (("running_balance", True),)
     order, rows = min(zip(("forward", "backward"), wrong, strict=True), key=lambda pair: pair[1].height)
     for row, stated, expected in rows.select("row", "balance_is", order).head(21).iter_rows():
-        message = f"the running balance is {show_thousandths(stated)}, but the line before it and this amount make {show_thousandths(expected)}; a line is missing or altered: download it again"
+        message = f"the running balance is {show_thousandths(stated)}, but the line before it and this amount make {show_thousandths(expected)}"
+        message += "; a line is missing or altered: download it again"
         faults.add(row=row, column=table.layout.header("balance"), message=message)
     return ()
 

@@ -6,7 +6,6 @@ description, counterparty or reference, in any letter case. The rest are rent an
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import polars as pl
 
@@ -18,6 +17,7 @@ from reconciliation.connectors.inbox import InboxFile, raise_together
 from reconciliation.connectors.tabular.cells import open_grids
 from reconciliation.connectors.tabular.detection import try_layout
 from reconciliation.connectors.tabular.identity import content_hash
+from reconciliation.connectors.tabular.reading import FileReading as FileReading
 from reconciliation.errors import FileRefusedError
 from reconciliation.schemas.files import BankLine, SetAsideRow, SourceFile
 
@@ -28,16 +28,7 @@ SUFFIXES = frozenset({".xml", ".csv", ".txt", ".tsv", ".xlsx", ".xlsm", ".camt",
 _IDENTITY = ("bank_account", "booked_on", "amount_minor", "currency", "description", "reference")
 
 
-@dataclass(frozen=True)
-class BankReading:
-    """What bank files came to: `lines` in scope (`BankLine`), `set_aside` rows, and `files`; rows in = used + set aside + retired."""
-
-    lines: pl.DataFrame
-    set_aside: pl.DataFrame
-    files: pl.DataFrame
-
-
-def read_bank(files: Sequence[InboxFile], *, settings: Settings) -> BankReading:
+def read_bank(files: Sequence[InboxFile], *, settings: Settings) -> FileReading:
     """Read bank statements.
 
     Args:
@@ -56,10 +47,10 @@ def read_bank(files: Sequence[InboxFile], *, settings: Settings) -> BankReading:
             refused.append(error)
     raise_together(refused)
     if not read:
-        return BankReading(BankLine.create_empty(), SetAsideRow.create_empty(), SourceFile.create_empty())
+        return FileReading(BankLine.create_empty(), SetAsideRow.create_empty(), SourceFile.create_empty())
     rows = pl.concat([_stamp(file, one) for file, one in read])
     lines = _count_once(_scope(rows, settings))
-    reading = BankReading(_bank_lines(lines), _set_aside(lines, settings), _source_files(read, lines))
+    reading = FileReading(_bank_lines(lines), _set_aside(lines, settings), _source_files(read, lines))
     logger.info("%d bank files: %d rows, %d in scope, %d set aside or repeated", len(read), lines.height, reading.lines.height, reading.set_aside.height)
     return reading
 
@@ -83,7 +74,11 @@ def read_statement(file: InboxFile, *, settings: Settings) -> list[BankFile]:
 def _stamp(file: InboxFile, one: BankFile) -> pl.DataFrame:
     last = one.lines["booked_on"].max() if one.lines.height else None
     return one.lines.with_columns(
-        source_file=pl.lit(one.file), sha256=pl.lit(file.sha256), delivery=pl.lit(file.delivery, dtype=pl.Int64), last_day=pl.lit(last, dtype=pl.Date), count=pl.len()
+        source_file=pl.lit(one.file),
+        sha256=pl.lit(file.sha256),
+        delivery=pl.lit(file.delivery, dtype=pl.Int64),
+        last_day=pl.lit(last, dtype=pl.Date),
+        count=pl.len(),
     )
 
 
@@ -128,7 +123,8 @@ def _set_aside(lines: pl.DataFrame, settings: Settings) -> pl.DataFrame:
 def _source_files(read: Sequence[tuple[InboxFile, BankFile]], lines: pl.DataFrame) -> pl.DataFrame:
     superseded = pl.col("rule") == "superseded"
     counts = lines.group_by("source_file").agg(
-        rows_used=pl.col("rule").is_null().sum(), rows_set_aside=(~superseded).fill_null(value=False).sum(), rows_retired=superseded.fill_null(value=False).sum(),
+        rows_used=pl.col("rule").is_null().sum(),
+        rows_set_aside=(~superseded).fill_null(value=False).sum(), rows_retired=superseded.fill_null(value=False).sum(),
         covers_from=pl.col("booked_on").min(), covers_to=pl.col("booked_on").max(),
     )  # fmt: skip
     rows = [

@@ -37,11 +37,18 @@ def found_accounts(rows: pl.DataFrame, *, settings: Settings) -> pl.DataFrame:
     pairs = rows.select("account_key", "currency_stated").unique().sort("account_key", "currency_stated")
     names = pairs["account_key"].unique(maintain_order=True).to_list()
     if len(names) > 1:
-        listed = ", ".join(repr(name) for name in names[:ACCOUNTS_SHOWN_MAX]) + (f" and {len(names) - ACCOUNTS_SHOWN_MAX} more" if len(names) > ACCOUNTS_SHOWN_MAX else "")
-        raise SettingsError(f"[[books.ledger_accounts]] lists no account, and the ledger exports have lines on {len(names)}: {listed}; list the ones that stand for Stripe balances")
+        listed = ", ".join(repr(name) for name in names[:ACCOUNTS_SHOWN_MAX]) + (
+            f" and {len(names) - ACCOUNTS_SHOWN_MAX} more" if len(names) > ACCOUNTS_SHOWN_MAX else ""
+        )
+        raise SettingsError(
+            f"[[books.ledger_accounts]] lists no account, and the ledger exports have lines on {len(names)}: {listed}; "
+            "list the ones that stand for Stripe balances"
+        )
     currencies = [currency for currency in pairs["currency_stated"] if currency]
     if len(currencies) > 1:
-        raise SettingsError(f"[[books.ledger_accounts]] lists no account, and {names[0]!r} has lines in {', '.join(currencies)}; list it with its currency, once for each")
+        raise SettingsError(
+            f"[[books.ledger_accounts]] lists no account, and {names[0]!r} has lines in {', '.join(currencies)}; list it with its currency, once for each"
+        )
     currency = currencies[0] if currencies else settings.entity.currency
     schema = {"account": pl.String, "mapped_currency": pl.String, "account_key": pl.String}
     return pl.DataFrame([(name, currency, name) for name in names], schema=schema, orient="row")

@@ -26,11 +26,19 @@ def account_amounts(rows: pl.DataFrame, table: Table, *, base_currency: str, fau
     has_foreign = "foreign_amount" in table.layout.fields
     is_base = pl.col("currency") == base_currency
     nothing = pl.col("base").is_null() & pl.col("foreign").is_null()
-    faults.add_rows(rows.filter(nothing & ~pl.col("is_non_posting")), column=_money_header(table), message="the line has no amount; give it one, or leave it out")
+    faults.add_rows(
+        rows.filter(nothing & ~pl.col("is_non_posting")), column=_money_header(table), message="the line has no amount; give it one, or leave it out"
+    )
     rows = rows.with_columns(base=pl.col("base").fill_null(0))
-    foreign_missing = ~is_base & pl.col("is_mapped") & pl.col("foreign").is_null() & (pl.col("base") != 0) & ~pl.col("is_revaluation") & ~pl.col("is_non_posting")
+    foreign_missing = (
+        ~is_base & pl.col("is_mapped") & pl.col("foreign").is_null() & (pl.col("base") != 0) & ~pl.col("is_revaluation") & ~pl.col("is_non_posting")
+    )
     if has_foreign:
-        faults.add_rows(rows.filter(foreign_missing), column=table.layout.header("foreign_amount"), message="is empty on an account in foreign currency, whose amount is not the base amount; export it")
+        faults.add_rows(
+            rows.filter(foreign_missing),
+            column=table.layout.header("foreign_amount"),
+            message="is empty on an account in foreign currency, whose amount is not the base amount; export it",
+        )
         amount = _amount_beside_foreign(base_currency)
     else:
         _refuse_base_only(rows.filter(foreign_missing), table, faults)
@@ -40,7 +48,11 @@ def account_amounts(rows: pl.DataFrame, table: Table, *, base_currency: str, fau
     rows = rows.with_columns(amount_minor=to_minor("amount", "currency"), base_amount_minor=pl.when(base_is_known).then(to_minor("base", "base_currency")))
     unfit = rows.filter(pl.col("amount_minor").is_null() & pl.col("currency").is_not_null())
     for row, currency, amount_text in unfit.select("row", "currency", "amount").head(21).iter_rows():
-        faults.add(row=row, column=_money_header(table), message=f"{show_thousandths(amount_text)} has more decimals than {currency} has, or is larger than any amount that is accepted; correct it")
+        faults.add(
+            row=row,
+            column=_money_header(table),
+            message=f"{show_thousandths(amount_text)} has more decimals than {currency} has, or is larger than any amount that is accepted; correct it",
+        )
     _check_hints(rows, table, base_currency, faults)
     return rows.drop("base", "foreign", "amount", "base_currency")
 
@@ -70,7 +82,11 @@ def _base_amount(rows: pl.DataFrame, table: Table, faults: Faults) -> pl.DataFra
         return rows.with_columns(base=pl.col("signed")).drop("signed")
     differs = split.is_not_null() & pl.col("signed").is_not_null() & (split.abs() != pl.col("signed").abs())
     for record in rows.filter(differs).select("row", split.alias("split"), "signed").head(21).iter_rows(named=True):
-        faults.add(row=record["row"], column=table.layout.header("amount"), message=f"{show_thousandths(record['signed'])} is not debit less credit, {show_thousandths(record['split'])}; export it again")
+        faults.add(
+            row=record["row"],
+            column=table.layout.header("amount"),
+            message=f"{show_thousandths(record['signed'])} is not debit less credit, {show_thousandths(record['split'])}; export it again",
+        )
     _refuse_both_filled(rows.filter(pl.col("signed").is_null()), table, faults)
     return rows.with_columns(base=pl.coalesce(split, "signed")).drop("signed")
 
@@ -91,9 +107,17 @@ def _signed_amount(rows: pl.DataFrame, table: Table, profile: Profile, faults: F
     side = pl.when(word.is_in(list(profile.debit_words))).then(1).when(word.is_in(list(profile.credit_words))).then(-1)
     rows = rows.with_columns(side=side)
     unknown = rows.filter(pl.col("side").is_null() & amount.is_not_null())
-    faults.add_rows(unknown, column=table.layout.header("indicator"), cell="indicator", message="{cell} is neither debit nor credit; set debit_words and credit_words in a mapping file")
+    faults.add_rows(
+        unknown,
+        column=table.layout.header("indicator"),
+        cell="indicator",
+        message="{cell} is neither debit nor credit; set debit_words and credit_words in a mapping file",
+    )
     moved = rows.filter((amount != 0) & pl.col("side").is_not_null())
-    repeats_sign = moved.height > 0 and moved.select(((amount.sign() * pl.col("side") == 1).all() | (amount.sign() * pl.col("side") == -1).all()) & (amount < 0).any()).item()
+    repeats_sign = (
+        moved.height > 0
+        and moved.select(((amount.sign() * pl.col("side") == 1).all() | (amount.sign() * pl.col("side") == -1).all()) & (amount < 0).any()).item()
+    )
     return rows.with_columns(signed=(amount.abs() if repeats_sign else amount) * pl.col("side")).drop("side")
 
 
@@ -101,7 +125,7 @@ def _foreign_amount(rows: pl.DataFrame, table: Table, faults: Faults) -> pl.Data
     """Add `foreign`: the foreign amount with debit positive. An export either signs all of them or none; a mixture is a contradiction."""
     foreign, base = pl.col("foreign_amount_thousandths"), pl.col("base")
     compared = rows.filter((foreign.fill_null(0) != 0) & (base.fill_null(0) != 0) & ~pl.col("is_revaluation"))
-    is_unsigned = compared.height > 0 and compared.select(((foreign > 0).all() & (base < 0).any())).item()
+    is_unsigned = compared.height > 0 and compared.select((foreign > 0).all() & (base < 0).any()).item()
     if is_unsigned:
         return rows.with_columns(foreign=pl.when(base < 0).then(-foreign).otherwise(foreign))
     against = compared.filter(foreign.sign() != base.sign())
@@ -128,7 +152,11 @@ def _check_hints(rows: pl.DataFrame, table: Table, base_currency: str, faults: F
     expected = pl.when(pl.lit(has_foreign) & (pl.col("field") != "foreign_amount")).then(pl.lit(base_currency)).otherwise(own)
     wrong = beside.with_columns(expected=expected).filter(~pl.col("currencies").list.contains(pl.col("expected")))
     for record in wrong.head(21).iter_rows(named=True):
-        faults.add(row=record["row"], column=table.layout.header(record["field"]), message=f"is written in another currency than the line's, {record['expected']}; correct one of them")
+        faults.add(
+            row=record["row"],
+            column=table.layout.header(record["field"]),
+            message=f"is written in another currency than the line's, {record['expected']}; correct one of them",
+        )
 
 
 def _money_header(table: Table) -> str:

@@ -78,11 +78,19 @@ def _read_file(file: InboxFile, settings: Settings) -> _BalanceFile:
         frame = frame.with_columns(currency=pl.lit(""))
     frame = frame.filter(pl.any_horizontal(pl.col("account", "period", "balance") != ""))
     for row, cells in body.irregular.items():
-        faults.add(row=row, column="", message=f"has {cells} cells, the header in row {layout.header_row} has {len(layout.headers)}; quote cells that hold a separator")
+        faults.add(
+            row=row, column="", message=f"has {cells} cells, the header in row {layout.header_row} has {len(layout.headers)}; quote cells that hold a separator"
+        )
     for field in ("account", "period", "balance"):
         faults.add_rows(frame.filter(pl.col(field) == ""), column=layout.header(field), message="is empty")
-    frame = _read_periods(frame.with_columns(currency_stated=pl.col("currency").str.to_uppercase(), account_key=account_key("account")), layout, settings, faults)
-    texts = frame.select(text="balance", row="row", column=pl.lit(layout.header("balance"))).filter(pl.col("text") != "").unique(subset="text", keep="first", maintain_order=True)
+    frame = _read_periods(
+        frame.with_columns(currency_stated=pl.col("currency").str.to_uppercase(), account_key=account_key("account")), layout, settings, faults
+    )
+    texts = (
+        frame.select(text="balance", row="row", column=pl.lit(layout.header("balance")))
+        .filter(pl.col("text") != "")
+        .unique(subset="text", keep="first", maintain_order=True)
+    )
     amounts = read_amounts(texts, stated_mark=None)
     faults.extend(amounts.faults)
     faults.raise_any()
@@ -108,13 +116,24 @@ def _map_rows(frame: pl.DataFrame, layout: Layout, settings: Settings, faults: F
     rows = resolve_currency(frame.drop("account", "currency"), mapped, base_currency=settings.entity.currency)
     listed = (pl.col("currency_stated") == pl.col("currency")) | (pl.col("currency_stated") == "")
     rows = rows.with_columns(is_mapped=(pl.col("is_mapped") & listed.fill_null(value=False)) if mapped.height else pl.lit(True))
-    rows = rows.with_columns(currency=pl.when("is_mapped").then("currency").otherwise(pl.coalesce(pl.when(pl.col("currency_stated") != "").then("currency_stated"), "currency", pl.lit(settings.entity.currency))))
+    rows = rows.with_columns(
+        currency=pl.when("is_mapped")
+        .then("currency")
+        .otherwise(pl.coalesce(pl.when(pl.col("currency_stated") != "").then("currency_stated"), "currency", pl.lit(settings.entity.currency)))
+    )
     rows = rows.with_columns(thousandths=pl.when(pl.col("marker") == "CR").then(-pl.col("thousandths")).otherwise("thousandths"))
     rows = rows.with_columns(closing_balance_minor=to_minor("thousandths", "currency"))
     unfit = rows.filter("is_mapped", pl.col("closing_balance_minor").is_null())
-    faults.add_rows(unfit, column=layout.header("balance"), cell="balance", message="{cell} has more decimals than its currency, or is larger than any amount that is accepted")
+    faults.add_rows(
+        unfit,
+        column=layout.header("balance"),
+        cell="balance",
+        message="{cell} has more decimals than its currency, or is larger than any amount that is accepted",
+    )
     twice = rows.filter("is_mapped").filter(pl.col("closing_balance_minor").n_unique().over("account_key", "currency", "period") > 1)
-    faults.add_rows(twice, column=layout.header("balance"), cell="balance", message="{cell} contradicts another row of the same account, currency and period; keep one")
+    faults.add_rows(
+        twice, column=layout.header("balance"), cell="balance", message="{cell} contradicts another row of the same account, currency and period; keep one"
+    )
     return rows
 
 
@@ -125,8 +144,9 @@ def _source_files(read: Sequence[_BalanceFile], newest: pl.DataFrame) -> pl.Data
         mapped = one.rows.filter("is_mapped").height
         rows.append(
             {
-                "source_file": one.name, "sha256": one.file.sha256, "kind": "balances", "profile": BALANCES.name, "confidence": one.confidence, "encoding": one.encoding,
-                "decimal_mark": one.mark, "date_order": "", "rows_in": one.rows.height, "rows_used": used.get(one.name, 0), "rows_set_aside": one.rows.height - mapped,
+                "source_file": one.name, "sha256": one.file.sha256, "kind": "balances", "profile": BALANCES.name, "confidence": one.confidence,
+                "encoding": one.encoding, "decimal_mark": one.mark, "date_order": "", "rows_in": one.rows.height, "rows_used": used.get(one.name, 0),
+                "rows_set_aside": one.rows.height - mapped,
                 "rows_retired": mapped - used.get(one.name, 0), "covers_from": None, "covers_to": None, "delivery": one.file.delivery,
             }
         )  # fmt: skip

@@ -48,7 +48,9 @@ def apply_coverage(lines: pl.DataFrame) -> Covered:
         .filter((pl.col("newer_rank") > pl.col("rank")) & pl.col("day").is_between("covers_from", "covers_to"))
         .select("account_key", "month", "day", "rank", is_covered=pl.lit(True)).unique()
     )  # fmt: skip
-    lines = lines.join(covered, on=["account_key", "month", "day", "rank"], how="left", maintain_order="left").with_columns(pl.col("is_covered").fill_null(value=False))
+    lines = lines.join(covered, on=["account_key", "month", "day", "rank"], how="left", maintain_order="left").with_columns(
+        pl.col("is_covered").fill_null(value=False)
+    )
     lines = lines.sort("rank", "row").with_columns(ordinal=pl.int_range(pl.len()).over("rank", *IDENTITY))
     newest = pl.col("rank").filter(~pl.col("is_covered")).max().over(*IDENTITY, "ordinal")
     fate = (

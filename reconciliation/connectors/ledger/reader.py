@@ -23,6 +23,7 @@ from reconciliation.connectors.tabular.detection import try_layout
 from reconciliation.connectors.tabular.faults import Faults
 from reconciliation.connectors.tabular.identity import content_hash
 from reconciliation.connectors.tabular.profiles import Profile, choose_profiles, shipped_profiles
+from reconciliation.connectors.tabular.reading import FileReading as FileReading
 from reconciliation.connectors.tabular.table import Table, read_table
 from reconciliation.errors import FileRefusedError
 from reconciliation.schemas.files import LedgerLine, SetAsideRow, SourceFile
@@ -34,22 +35,6 @@ SUFFIXES = frozenset({".csv", ".txt", ".tsv", ".xlsx", ".xlsm"})
 PROFILES = Path(__file__).parent / "profiles"
 
 _UNIT = "\x1f"
-
-
-@dataclass(frozen=True)
-class FileReading:
-    """What files came to.
-
-    Attributes:
-        lines: rows that are reconciled.
-        set_aside: rows that are not (`SetAsideRow`), each with its rule. `superseded`: the same row stands in a newer file; `retired`: the
-            newer file that covers its date no longer has it.
-        files: one row a file (`SourceFile`); rows in = used + set aside + retired, where superseded rows count as retired.
-    """
-
-    lines: pl.DataFrame
-    set_aside: pl.DataFrame
-    files: pl.DataFrame
 
 
 @dataclass(frozen=True)
@@ -133,7 +118,12 @@ def _read_sheet(file: InboxFile, grid: Grid, profiles: Sequence[Profile], settin
     )
     faults.add_rows(lines.filter(pl.col("account_key") == ""), column=table.layout.header("account"), message="is empty; every line needs an account")
     odd = lines.filter(~pl.col("currency_stated").str.contains("^([A-Z]{3})?$"))
-    faults.add_rows(odd, column=table.layout.header("currency"), cell="currency", message="{cell} is not a currency code such as GBP; write the code, or name it under [currency_names] in a mapping file")
+    faults.add_rows(
+        odd,
+        column=table.layout.header("currency"),
+        cell="currency",
+        message="{cell} is not a currency code such as GBP; write the code, or name it under [currency_names] in a mapping file",
+    )
     faults.raise_any()
     return Export(file, table, lines)
 
@@ -152,7 +142,11 @@ def _month(table: Table, calendar: Calendar, faults: Faults) -> pl.Series:
     for text, row in texts.iter_rows():
         period = parse_period(text, listed=listed)
         if period is None:
-            faults.add(row=row, column=table.layout.header("period"), message=f"{text[:40]!r} is not a posting period; expected one such as 'Oct 2026', '2026-10' or '10/2026'")
+            faults.add(
+                row=row,
+                column=table.layout.header("period"),
+                message=f"{text[:40]!r} is not a posting period; expected one such as 'Oct 2026', '2026-10' or '10/2026'",
+            )
         else:
             known[text] = period
     stated = pl.col("period").replace_strict(known, default=None, return_dtype=pl.String)
@@ -176,7 +170,11 @@ def _map_lines(export: Export, mapped: pl.DataFrame, settings: Settings) -> pl.D
     faults = Faults(table.file)
     lines = resolve_currency(export.lines, mapped, base_currency=base)
     unlisted = (
-        pl.col("is_mapped") & ~pl.col("is_revaluation") & (pl.col("currency_stated") != "") & (pl.col("currency") != base) & (pl.col("currency_stated") != pl.col("currency"))
+        pl.col("is_mapped")
+        & ~pl.col("is_revaluation")
+        & (pl.col("currency_stated") != "")
+        & (pl.col("currency") != base)
+        & (pl.col("currency_stated") != pl.col("currency"))
     ) | (pl.col("is_mapped") & pl.col("currency").is_null())
     message = "{cell} is not a currency that [[books.ledger_accounts]] lists for this account; list the account once for each of its currencies"
     faults.add_rows(lines.filter(unlisted), column=table.layout.header("currency"), cell="currency", message=message)

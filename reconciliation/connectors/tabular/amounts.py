@@ -17,7 +17,7 @@ from typing import NamedTuple
 import polars as pl
 
 from reconciliation.connectors.tabular.faults import Fault, show_cell
-from reconciliation.money import AMOUNT_MINOR_MAX, currency_exponent
+from reconciliation.money import AMOUNT_MINOR_MAX, THREE_DECIMAL, ZERO_DECIMAL, currency_exponent
 
 _WHOLE_DIGITS_MAX = 15
 _MINUS = "\u2010\u2011\u2012\u2013\u2014\u2212\ufe58\ufe63\uff0d"
@@ -29,13 +29,17 @@ _LETTERS = str.maketrans(
 )
 _SYMBOLS: Mapping[str, str] = {
     "£": "GBP EGP LBP GIP FKP SHP SYP SDG", "€": "EUR", "¥": "JPY CNY", "₹": "INR", "₩": "KRW", "₪": "ILS", "₫": "VND", "฿": "THB", "₺": "TRY", "₴": "UAH",
-    "₦": "NGN", "₱": "PHP", "zł": "PLN", "Kč": "CZK", "kr": "SEK NOK DKK ISK", "kr.": "DKK SEK NOK ISK", "Fr.": "CHF", "R": "ZAR", "Rs": "INR PKR LKR", "Rs.": "INR PKR LKR",
-    "R$": "BRL", "RM": "MYR", "Ft": "HUF", "US$": "USD", "C$": "CAD", "CA$": "CAD", "A$": "AUD", "AU$": "AUD", "NZ$": "NZD", "HK$": "HKD", "S$": "SGD",
+    "₦": "NGN", "₱": "PHP", "zł": "PLN", "Kč": "CZK", "kr": "SEK NOK DKK ISK", "kr.": "DKK SEK NOK ISK", "Fr.": "CHF", "R": "ZAR",
+    "Rs": "INR PKR LKR", "Rs.": "INR PKR LKR", "R$": "BRL", "RM": "MYR", "Ft": "HUF",
+    "US$": "USD", "C$": "CAD", "CA$": "CAD", "A$": "AUD", "AU$": "AUD", "NZ$": "NZD", "HK$": "HKD", "S$": "SGD",
     "$": "USD CAD AUD NZD HKD SGD MXN ARS CLP COP BRL TWD BBD BMD BSD BZD FJD GYD JMD KYD LRD NAD SBD SRD TTD XCD",
 }  # fmt: skip
 _PARTS = re.compile(r"(?P<before>[^\d.,]*?(?:Fr\.|kr\.|Rs\.)?[^\d.,']*?)(?P<core>\d[\d.,' ]*|[.,]\d+)(?P<after>[^\d]*)")
 _TOKEN = re.compile(r"\s*(?P<sign>[-+])|\s*(?P<paren>[()])|\s*(?P<marker>(?:cr|dr|c|d)\.?)(?![a-z])|\s*(?P<name>[^\s\d()+\-]+)|\s+", re.IGNORECASE)
-_GROUPED = r"(?:\d+|[1-9]\d{{0,2}}(?:{other}\d{{3}})+|[1-9]\d{{0,2}}(?:'\d{{3}})+|[1-9]\d{{0,2}}(?: \d{{3}})+|[1-9]\d?(?:{other}\d{{2}})+{other}\d{{3}})(?:{mark}\d+)?|{mark}\d+"
+# Thousands in groups of three by the other mark, apostrophe or space, or the Indian way (12,34,567); then decimals.
+_WESTERN = r"[1-9]\d{{0,2}}(?:{other}\d{{3}})+|[1-9]\d{{0,2}}(?:'\d{{3}})+|[1-9]\d{{0,2}}(?: \d{{3}})+"
+_INDIAN = r"[1-9]\d?(?:{other}\d{{2}})+{other}\d{{3}}"
+_GROUPED = rf"(?:\d+|{_WESTERN}|{_INDIAN})(?:{{mark}}\d+)?|{{mark}}\d+"
 _FORMS = {".": re.compile(_GROUPED.format(mark=r"\.", other=",")), ",": re.compile(_GROUPED.format(mark=",", other=r"\."))}
 _NAMES = {".": "point", ",": "comma"}
 
@@ -93,7 +97,7 @@ def take_apart(text: str) -> Amount | None:
             if token.upper().rstrip(".") in {"CR", "DR", "C", "D"}:
                 marker = {"C": "CR", "D": "DR"}.get(token.upper().rstrip("."), token.upper().rstrip("."))
                 signs.append(marker)
-            elif token in "+-()":
+            elif token in {*"+-()"}:
                 signs.append(token)
             else:
                 names.append(token)
@@ -160,14 +164,15 @@ def read_amounts(texts: pl.DataFrame, *, stated_mark: str | None, has_decimals: 
     return AmountReading(mark, evidence, _thousandths(cores, mark), tuple(faults + misfits))
 
 
-_PARSED = {
+_PARSED: dict[str, pl.DataType | type[pl.DataType]] = {
     "text": pl.String, "row": pl.Int64, "column": pl.String, "core": pl.String, "is_negative": pl.Boolean, "marker": pl.String,
     "currencies": pl.List(pl.String), "fits_point": pl.Boolean, "fits_comma": pl.Boolean,
 }  # fmt: skip
 
 
 def _take_all_apart(texts: pl.DataFrame) -> tuple[pl.DataFrame, list[Fault]]:
-    rows, faults = [], []
+    rows: list[tuple[object, ...]] = []
+    faults: list[Fault] = []
     for text, row, column in texts.select("text", "row", "column").iter_rows():
         try:
             amount = take_apart(text)
@@ -201,7 +206,8 @@ def _decide_mark(cores: pl.DataFrame, stated: str | None, *, has_decimals: bool)
             return ("," if separators == {"."} else "."), "the file's currencies have no decimals", faults
         if open_ones.height:
             text, row, column = open_ones.select("text", "row", "column").row(0)
-            message = f"{show_cell(text)} may mean thousands or decimals, and no amount of the file decides it; set decimal_mark in a mapping ([ledger] profile), or export two decimals"
+            message = f"{show_cell(text)} may mean thousands or decimals, and no amount of the file decides it"
+            message += "; set decimal_mark in a mapping ([ledger] profile), or export two decimals"
             faults.append(Fault(row, column, message))
         return ".", "no amount has decimals", faults
     if point.height and comma.height:
@@ -214,7 +220,9 @@ def _decide_mark(cores: pl.DataFrame, stated: str | None, *, has_decimals: bool)
 
 def _misfits(cores: pl.DataFrame, *, mark: str, why: str) -> list[Fault]:
     return [
-        Fault(row, column, f"amount {show_cell(text)} does not fit this file's decimal mark {mark!r} ({why}); export one format, or set decimal_mark in a mapping")
+        Fault(
+            row, column, f"amount {show_cell(text)} does not fit this file's decimal mark {mark!r} ({why}); export one format, or set decimal_mark in a mapping"
+        )
         for text, row, column in cores.select("text", "row", "column").iter_rows()
     ]
 
@@ -242,7 +250,4 @@ def to_minor(thousandths: str, currency: str) -> pl.Expr:
     return pl.when((minor * factor == pl.col(thousandths)) & (minor.abs() <= AMOUNT_MINOR_MAX)).then(minor)
 
 
-_FACTORS = {
-    code: 10 ** (3 - currency_exponent(code))
-    for code in "BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF VND VUV XAF XOF XPF BHD IQD JOD KWD LYD OMR TND".split()
-}  # fmt: skip
+_FACTORS = {code: 10 ** (3 - currency_exponent(code)) for code in sorted(ZERO_DECIMAL | THREE_DECIMAL)}

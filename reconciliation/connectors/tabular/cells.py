@@ -141,7 +141,9 @@ def decode_text(file: str, content: bytes) -> tuple[str, str]:
     """
     encoding = _encoding_of(content)
     if encoding == "cp1252" and _UTF8_TRACES.search(content):
-        raise FileRefusedError(file=file, row=_first_foreign_line(content), message="mixes UTF-8 and another encoding; export it again in one encoding, UTF-8 preferred")
+        raise FileRefusedError(
+            file=file, row=_first_foreign_line(content), message="mixes UTF-8 and another encoding; export it again in one encoding, UTF-8 preferred"
+        )
     try:
         text = content.decode(encoding).removeprefix("\ufeff")
     except UnicodeDecodeError as error:
@@ -199,9 +201,7 @@ def _records(grid: CsvGrid, delimiter: str) -> Iterator[list[str]]:
 def _fit(record: list[str], *, row: int, width: int, irregular: dict[int, int]) -> list[str]:
     if len(record) == width:
         return record
-    if len(record) > width and any(cell.strip() for cell in record[width:]):
-        irregular[row] = len(record)
-    elif len(record) < width and any(cell.strip() for cell in record):
+    if (len(record) > width and any(cell.strip() for cell in record[width:])) or (len(record) < width and any(cell.strip() for cell in record)):
         irregular[row] = len(record)
     return (record + [""] * width)[:width]
 
@@ -213,7 +213,9 @@ def _strip(file: str, frame: pl.DataFrame) -> pl.DataFrame:
     for name, length in zip(texts, longest, strict=False):
         if length is not None and length > FIELD_BYTES_MAX:
             rows = frame.filter(pl.col(name).str.len_bytes() > FIELD_BYTES_MAX)
-            faults.add_rows(rows, column=f"column {int(name[1:]) + 1}", message=f"holds more than {FIELD_BYTES_MAX:,} bytes, the most a cell may have; export it again")
+            faults.add_rows(
+                rows, column=f"column {int(name[1:]) + 1}", message=f"holds more than {FIELD_BYTES_MAX:,} bytes, the most a cell may have; export it again"
+            )
     faults.raise_any()
     return frame.with_columns(pl.col(texts).str.strip_chars())
 
@@ -232,7 +234,9 @@ def _sheets(file: str, content: bytes) -> Iterator[SheetGrid]:
             if cells.height:
                 yield SheetGrid(f"{file}!{name}", cells)
     except fastexcel.FastExcelError as error:
-        raise FileRefusedError(file=file, message=f"cannot be opened as a workbook ({str(error).splitlines()[0]}); save it again as .xlsx, or export CSV") from error
+        raise FileRefusedError(
+            file=file, message=f"cannot be opened as a workbook ({str(error).splitlines()[0]}); save it again as .xlsx, or export CSV"
+        ) from error
 
 
 def _check_archive(file: str, content: bytes) -> None:

@@ -15,17 +15,21 @@ DateOrder = Literal["year_first", "day_first", "month_first", "named_month"]
 YEAR_MIN, YEAR_MAX = 1990, 2099
 
 # English, German, French, Spanish, Dutch, Italian month names, by their first letters as far as they are told apart.
-_MONTHS = {
-    name: number
-    for number, names in enumerate(
-        ("jan janvier januar enero ene january januari gennaio gen", "feb februar février fevrier fév fev febrero february februari febbraio fevr févr", "mar mär märz mrz mars marzo march maart mrt",
-         "apr april avril avr abril abr aprile", "may mai mayo mei maggio mag", "jun juni juin junio june giugno giu", "jul juli juillet juil julio july luglio lug",
-         "aug august août aout agosto ago augustus", "sep sept september septembre septiembre settembre set", "oct okt october oktober octobre octubre ottobre ott",
-         "nov november novembre noviembre", "dec dez december dezember décembre decembre déc diciembre dic dicembre"),
-        start=1,
-    )
-    for name in names.split()
-}  # fmt: skip
+_MONTH_NAMES = (
+    "jan janvier januar enero ene january januari gennaio gen",
+    "feb februar février fevrier fév fev fevr févr febrero february februari febbraio",
+    "mar mär märz mrz mars marzo march maart mrt",
+    "apr april avril avr abril abr aprile",
+    "may mai mayo mei maggio mag",
+    "jun juni juin junio june giugno giu",
+    "jul juli juillet juil julio july luglio lug",
+    "aug august août aout agosto ago augustus",
+    "sep sept september septembre septiembre settembre set",
+    "oct okt october oktober octobre octubre ottobre ott",
+    "nov november novembre noviembre",
+    "dec dez december dezember décembre decembre déc diciembre dic dicembre",
+)
+_MONTHS = {name: number for number, names in enumerate(_MONTH_NAMES, start=1) for name in names.split()}
 _TIME = r"[T ]\d{1,2}:\d{2}.*$"
 _YEAR_FIRST = re.compile(r"(\d{4})([-/.])(\d{1,2})\2(\d{1,2})|(\d{4})(\d{2})(\d{2})")
 _NUMERIC = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4}|\d{2})")
@@ -75,9 +79,13 @@ def read_dates(texts: pl.DataFrame, *, stated: DateOrder | None, day_first: bool
         if found:
             parts.append(found)
         else:
-            serial = "; it looks like a spreadsheet's day number: format the column as dates" if re.fullmatch(r"\d{5}(\.\d+)?", text) else "; write dates as 2026-10-31"
+            serial = (
+                "; it looks like a spreadsheet's day number: format the column as dates"
+                if re.fullmatch(r"\d{5}(\.\d+)?", text)
+                else "; write dates as 2026-10-31"
+            )
             faults.append(Fault(row, column, f"{show_cell(text)} is not a date{serial}"))
-    order, evidence = _decide_order(parts, stated, day_first, faults)
+    order, evidence = _decide_order(parts, stated, day_first=day_first, faults=faults)
     days = []
     for part in parts:
         day = _day(part, order)
@@ -116,8 +124,8 @@ def parse_period(text: str, *, listed: Collection[str] = ()) -> str | None:
 
 def _parts(text: str, row: int, column: str) -> _Parts | None:
     if found := _YEAR_FIRST.fullmatch(text):
-        numbers = [int(group) for group in ((found[1], found[3], found[4]) if found[1] else found.groups()[4:])]
-        return _Parts(text, row, column, "year_first", *numbers, has_short_year=False)
+        year, month, day = (found[1], found[3], found[4]) if found[1] else (found[5], found[6], found[7])
+        return _Parts(text, row, column, "year_first", int(year), int(month), int(day), has_short_year=False)
     if found := _NUMERIC.fullmatch(text):
         return _Parts(text, row, column, "numeric", int(found[1]), int(found[3]), _full_year(found[4]), has_short_year=len(found[4]) == 2)
     if found := _NAMED.fullmatch(text):
@@ -131,13 +139,12 @@ def _full_year(text: str) -> int:
     return int(text) + (2000 if len(text) == 2 else 0)
 
 
-def _decide_order(parts: list[_Parts], stated: DateOrder | None, day_first: bool | None, faults: list[Fault]) -> tuple[DateOrder | Literal[""], str]:
+def _decide_order(parts: list[_Parts], stated: DateOrder | None, *, day_first: bool | None, faults: list[Fault]) -> tuple[DateOrder | Literal[""], str]:
     if not parts:
         return "", "no dates"
     first = parts[0]
-    for part in parts:
-        if part.form != first.form:
-            faults.append(Fault(part.row, part.column, f"{show_cell(part.text)} is written in another way than {show_cell(first.text)} in row {first.row}; export one date format"))
+    other_way = f"is written in another way than {show_cell(first.text)} in row {first.row}; export one date format"
+    faults.extend(Fault(part.row, part.column, f"{show_cell(part.text)} {other_way}") for part in parts if part.form != first.form)
     if first.form != "numeric":
         order: DateOrder = "named_month" if first.form == "named_month" else "year_first"
         return order, f"row {first.row}: {show_cell(first.text)}"
@@ -147,25 +154,34 @@ def _decide_order(parts: list[_Parts], stated: DateOrder | None, day_first: bool
     day_over = next((part for part in numeric if part.first > 12), None)
     month_over = next((part for part in numeric if part.second > 12), None)
     if day_over and month_over:
-        message = f"{show_cell(month_over.text)} has the month first, but {show_cell(day_over.text)} in row {day_over.row} has the day first; export one date format"
+        message = (
+            f"{show_cell(month_over.text)} has the month first, but {show_cell(day_over.text)} in row {day_over.row} has the day first; export one date format"
+        )
         faults.append(Fault(month_over.row, month_over.column, message))
         return "", "contradictory"
     if any(part.has_short_year for part in numeric) and day_first is None:
-        faults.append(Fault(first.row, first.column, f"{show_cell(first.text)} has a two-digit year, which may be its first or last part; export four digits, or set [ledger] day_first"))
+        faults.append(
+            Fault(
+                first.row,
+                first.column,
+                f"{show_cell(first.text)} has a two-digit year, which may be its first or last part; export four digits, or set [ledger] day_first",
+            )
+        )
         return "", "ambiguous"
     if day_over:
         return "day_first", f"row {day_over.row}: {show_cell(day_over.text)}"
     if month_over:
         return "month_first", f"row {month_over.row}: {show_cell(month_over.text)}"
-    return _ambiguous_order(numeric, day_first, faults)
+    return _ambiguous_order(numeric, day_first=day_first, faults=faults)
 
 
-def _ambiguous_order(numeric: list[_Parts], day_first: bool | None, faults: list[Fault]) -> tuple[DateOrder | Literal[""], str]:
+def _ambiguous_order(numeric: list[_Parts], *, day_first: bool | None, faults: list[Fault]) -> tuple[DateOrder | Literal[""], str]:
     differs = next((part for part in numeric if part.first != part.second), None)
     if differs is None:
         return "day_first", "day and month are equal in every date"
     if day_first is None:
-        message = f"{show_cell(differs.text)} may have the day or the month first, and no date of the file decides it; set [ledger] day_first, or export dates as 2026-10-31"
+        message = f"{show_cell(differs.text)} may have the day or the month first, and no date of the file decides it"
+        message += "; set [ledger] day_first, or export dates as 2026-10-31"
         faults.append(Fault(differs.row, differs.column, message))
         return "", "ambiguous"
     return ("day_first" if day_first else "month_first"), "[ledger] day_first, since no date of the file decides"

@@ -71,7 +71,7 @@ def _layouts(grid: Grid, profiles: Sequence[Profile]) -> Iterator[Layout]:
         records = grid.head(delimiter=delimiter, count=HEADER_ROWS_MAX)
         for index, record in enumerate(records):
             filled = [cell for cell in record if cell]
-            if len(filled) < 2 or len(filled) * 2 < len(record) and len(filled) < 3:
+            if len(filled) < 2 or (len(filled) * 2 < len(record) and len(filled) < 3):
                 continue
             keys = [header_key(cell) for cell in record]
             for profile in profiles:
@@ -146,13 +146,27 @@ def _not_recognized(grid: Grid, profiles: Sequence[Profile]) -> FileRefusedError
     count, negative_index, profile, found, record = max(candidates, key=lambda candidate: candidate[:2])
     if not count:
         return FileRefusedError(
-            file=grid.file, row=1, message=f"no header was recognized in the first {HEADER_ROWS_MAX} rows; name the columns in a mapping file ([ledger] profile), or `reconcile map` it"
+            file=grid.file,
+            row=1,
+            message=f"no header was recognized in the first {HEADER_ROWS_MAX} rows; name the columns in a mapping file ([ledger] profile)",
         )
     missing = _missing(profile, found)
+    known = {header_key(name) for field in found for name in profile.columns[field]}
+    unknown = [header for header in record if header and header_key(header) not in known]
+    if not missing:
+        message = f"only {count} of {len(unknown) + count} columns are known to {profile.title or profile.name!r}, too few to be sure"
+        return FileRefusedError(file=grid.file, row=1 - negative_index, message=message + "; name the columns in a mapping file ([ledger] profile)")
     hints = []
     for need in missing:
         names = [name for option in re.split(r"[|+]", need) if option not in found for name in profile.columns.get(option, (option,))]
-        near = next((header for header in record if header and difflib.get_close_matches(header_key(header), [header_key(name) for name in names], n=1, cutoff=0.7)), None)
-        hints.append(f"{need.replace('|', ' or ').replace('+', ' and ')} (known as {', '.join(repr(name) for name in names[:4])})" + (f"; is {near!r} meant?" if near else ""))
+        near = next(
+            (header for header in unknown if difflib.get_close_matches(header_key(header), [header_key(name) for name in names], n=1, cutoff=0.75)), None
+        )
+        hints.append(
+            f"{need.replace('|', ' or ').replace('+', ' and ')} (known as {', '.join(repr(name) for name in names[:4])})"
+            + (f"; is {near!r} meant?" if near else "")
+        )
     message = f"looks most like {profile.title or profile.name!r}, but has no column for " + ", and none for ".join(hints)
-    return FileRefusedError(file=grid.file, row=1 - negative_index, message=message + "; export it again, or name the columns in a mapping file ([ledger] profile)")
+    return FileRefusedError(
+        file=grid.file, row=1 - negative_index, message=message + "; export it again, or name the columns in a mapping file ([ledger] profile)"
+    )

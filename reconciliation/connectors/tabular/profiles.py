@@ -19,13 +19,29 @@ from reconciliation.errors import SettingsError
 
 AMOUNT_FIELDS = ("debit", "credit", "amount", "foreign_amount", "balance")
 FIELDS = (
-    "date", "value_date", "period", "type", "document", "line", "account", "counterparty", "memo", "reference", "poster", "currency", *AMOUNT_FIELDS, "indicator",
-    "exchange_rate", "created_from", "reverses", "posting", "internal_id",
+    "date", "value_date", "period", "type", "document", "line", "account", "counterparty", "memo", "reference", "poster", "currency", *AMOUNT_FIELDS,
+    "indicator", "exchange_rate", "created_from", "reverses", "posting", "internal_id",
 )  # fmt: skip
-TOTAL_LABELS = ("total", "totals", "subtotal", "sub-total", "sub total", "grand total", "overall total", "report total", "sum", "summe", "gesamt", "gesamtsumme", "somme", "suma")
+TOTAL_LABELS = (
+    "total",
+    "totals",
+    "subtotal",
+    "sub-total",
+    "sub total",
+    "grand total",
+    "overall total",
+    "report total",
+    "sum",
+    "summe",
+    "gesamt",
+    "gesamtsumme",
+    "somme",
+    "suma",
+)
 BALANCE_LABELS = (
-    "opening balance", "beginning balance", "balance forward", "balance brought forward", "brought forward", "closing balance", "ending balance", "balance carried forward",
-    "balance at end of period", "balance at start of period", "anfangssaldo", "endsaldo", "solde initial", "solde final", "saldo inicial", "saldo final",
+    "opening balance", "beginning balance", "balance forward", "balance brought forward", "brought forward", "closing balance", "ending balance",
+    "balance carried forward", "balance at end of period", "balance at start of period",
+    "anfangssaldo", "endsaldo", "solde initial", "solde final", "saldo inicial", "saldo final",
 )  # fmt: skip
 
 
@@ -152,4 +168,7 @@ def choose_profiles(shipped: Sequence[Profile], *, setting: str, folder: Path) -
         return (mapping.model_copy(update={"is_mapping": True, "required": tuple(required)}),)
     names = [profile.name for profile in shipped]
     near = difflib.get_close_matches(setting, names, n=1)
-    raise SettingsError(f"[ledger] profile = {setting!r} is not known; " + (f"did you mean {near[0]!r}?" if near else f"there are auto, {', '.join(names)}, or a .toml mapping file"))
+    raise SettingsError(
+        f"[ledger] profile = {setting!r} is not known; "
+        + (f"did you mean {near[0]!r}?" if near else f"there are auto, {', '.join(names)}, or a .toml mapping file")
+    )

@@ -74,7 +74,7 @@ def read_table(grid: Grid, profiles: Sequence[Profile], *, day_first: bool | Non
     _refuse_ragged(rows, body, layout, faults)
     lines = rows.filter(pl.col("kind") == "line")
     totals = rows.filter(pl.col("kind") == "total")
-    dates = _read_days(lines, layout, day_first, faults)
+    dates = _read_days(lines, layout, day_first=day_first, faults=faults)
     amounts = _read_amounts(pl.concat([lines, totals]), layout, default_currency)
     faults.extend([*dates.faults, *amounts.faults])
     faults.raise_any()
@@ -94,12 +94,15 @@ def _name_fields(body: Body, layout: Layout) -> pl.DataFrame:
     others = [f"c{index}" for index in range(len(layout.headers)) if index not in layout.fields.values()]
     amounts = [f"c{index}" for field, index in layout.fields.items() if field in AMOUNT_FIELDS]
     texts = [f"c{index}" for index in range(len(layout.headers)) if f"c{index}" not in amounts]
-    label = pl.coalesce([pl.when(pl.col(name) != "").then(pl.col(name)) for name in texts] or [pl.lit(None, dtype=pl.String)]).fill_null("")
-    filled = pl.sum_horizontal([(pl.col(name) != "").cast(pl.Int32) for name in body.frame.columns[1:]])
-    frame = body.frame.with_columns(label=label, filled=filled, filled_texts=pl.sum_horizontal([(pl.col(name) != "").cast(pl.Int32) for name in texts] or [pl.lit(0)]))
+    labels: list[pl.Expr] = [pl.when(pl.col(name) != "").then(pl.col(name)) for name in texts]
+    frame = body.frame.with_columns(label=pl.coalesce([*labels, pl.lit("")]), filled=_count_filled(body.frame.columns[1:]), filled_texts=_count_filled(texts))
     named = frame.rename({f"c{index}": field for field, index in layout.fields.items()}).drop(others)
     absent = [pl.lit(layout.profile.constants.get(field, ""), dtype=pl.String).alias(field) for field in FIELDS if field not in layout.fields]  # type: ignore[call-overload]
     return named.with_columns(absent)
+
+
+def _count_filled(columns: Sequence[str]) -> pl.Expr:
+    return pl.sum_horizontal([pl.lit(0), *((pl.col(name) != "").cast(pl.Int32) for name in columns)])
 
 
 def _classify(rows: pl.DataFrame, layout: Layout) -> pl.DataFrame:
@@ -138,20 +141,25 @@ def _refuse_ragged(rows: pl.DataFrame, body: Body, layout: Layout, faults: Fault
     width = len(layout.headers)
     for row, cells in body.irregular.items():
         if row in lines or cells > width:
-            faults.add(row=row, column="", message=f"has {cells} cells, the header in row {layout.header_row} has {width}; a cell with a separator must be quoted, or the file was cut short: export it again")
+            message = f"has {cells} cells, the header in row {layout.header_row} has {width}"
+            faults.add(row=row, column="", message=f"{message}; a cell with a separator must be quoted, or the file was cut short: export it again")
     faults.raise_any()
 
 
-def _read_days(lines: pl.DataFrame, layout: Layout, day_first: bool | None, faults: Faults) -> DateReading:
+def _read_days(lines: pl.DataFrame, layout: Layout, *, day_first: bool | None, faults: Faults) -> DateReading:
     faults.add_rows(lines.filter(pl.col("date") == ""), column=layout.header("date"), message="is empty; every line needs a date")
     texts = [
-        lines.select("row", text=without_time(field), column=pl.lit(layout.header(field))).filter(pl.col("text") != "") for field in DATE_FIELDS if field in layout.fields
+        lines.select("row", text=without_time(field), column=pl.lit(layout.header(field))).filter(pl.col("text") != "")
+        for field in DATE_FIELDS
+        if field in layout.fields
     ]
     return read_dates(_distinct(texts), stated=layout.profile.date_order, day_first=day_first)
 
 
 def _read_amounts(rows: pl.DataFrame, layout: Layout, default_currency: str) -> AmountReading:
-    texts = [rows.select("row", text=field, column=pl.lit(layout.header(field))).filter(pl.col("text") != "") for field in AMOUNT_FIELDS if field in layout.fields]
+    texts = [
+        rows.select("row", text=field, column=pl.lit(layout.header(field))).filter(pl.col("text") != "") for field in AMOUNT_FIELDS if field in layout.fields
+    ]
     codes = set(rows["currency"].unique()) - {""} or {default_currency}
     has_decimals = any(currency_exponent(code.upper()) for code in codes)
     return read_amounts(_distinct(texts), stated_mark=layout.profile.decimal_mark, has_decimals=has_decimals)
@@ -173,14 +181,18 @@ def _attach_amounts(rows: pl.DataFrame, layout: Layout, amounts: AmountReading, 
         if field not in layout.fields:
             rows = rows.with_columns(pl.lit(None, dtype=pl.Int64).alias(f"{field}_thousandths"), pl.lit("").alias(f"{field}_marker"))
             continue
-        values = amounts.values.select(pl.col("text").alias(field), pl.col("thousandths").alias(f"{field}_thousandths"), pl.col("marker").alias(f"{field}_marker"))
+        values = amounts.values.select(
+            pl.col("text").alias(field), pl.col("thousandths").alias(f"{field}_thousandths"), pl.col("marker").alias(f"{field}_marker")
+        )
         rows = rows.join(values, on=field, how="left", maintain_order="left").with_columns(pl.col(f"{field}_marker").fill_null(""))
         unread = rows.filter(pl.col(f"{field}_thousandths").is_null() & (pl.col(field) != ""))
-        faults.add_rows(unread, column=layout.header(field), cell=field, message="{cell} has more decimals than any currency, or is larger than any amount that is accepted; correct it")
+        message = "{cell} has more decimals than any currency, or is larger than any amount that is accepted; correct it"
+        faults.add_rows(unread, column=layout.header(field), cell=field, message=message)
         nil = pl.col(field).str.contains(r"^[-\u2012-\u2015\u2212]$")
         rows = rows.with_columns(pl.when(nil).then(None).otherwise(pl.col(f"{field}_thousandths")).alias(f"{field}_thousandths"))
     for field, wrong in (("debit", "CR"), ("credit", "DR")):
-        faults.add_rows(rows.filter(pl.col(f"{field}_marker") == wrong), column=layout.header(field), cell=field, message=f"{{cell}} says {wrong} in the {field} column; correct one of them")
+        marked = rows.filter(pl.col(f"{field}_marker") == wrong)
+        faults.add_rows(marked, column=layout.header(field), cell=field, message=f"{{cell}} says {wrong} in the {field} column; correct one of them")
     return rows
 
 
@@ -190,7 +202,9 @@ def _hints(lines: pl.DataFrame, layout: Layout, amounts: AmountReading) -> pl.Da
     if named.is_empty():
         return empty
     found = [
-        lines.select("row", text=field).join(named, on="text", how="inner").select("row", pl.lit(field).alias("field"), "currencies") for field in AMOUNT_FIELDS if field in layout.fields
+        lines.select("row", text=field).join(named, on="text", how="inner").select("row", pl.lit(field).alias("field"), "currencies")
+        for field in AMOUNT_FIELDS
+        if field in layout.fields
     ]
     return pl.concat([empty, *found])
 
@@ -210,10 +224,11 @@ def _prove_totals(lines: pl.DataFrame, totals: pl.DataFrame, layout: Layout, fau
             stated = record[f"{field}_stated"]
             if stated is None or stated in (record[field], record[f"{field}_since"]) or stated == _sum_of_account(lines, record["label"], field):
                 continue
-            faults.add(
-                row=record["row"], column=layout.header(field),
-                message=f"total {_decimal(stated)} differs from the lines above it, which add to {_decimal(record[f'{field}_since'])} since the last total and {_decimal(record[field])} in all; export it again",
-            )  # fmt: skip
+            since, in_all = _decimal(record[f"{field}_since"]), _decimal(record[field])
+            message = (
+                f"total {_decimal(stated)} differs from the lines above it, which add to {since} since the last total and {in_all} in all; export it again"
+            )
+            faults.add(row=record["row"], column=layout.header(field), message=message)
     return (("total_rows_equal_their_lines", True),)
 
 
@@ -239,5 +254,3 @@ def show_thousandths(thousandths: int | None) -> str:
     '-1234.50'
     """
     return "nothing" if thousandths is None else _decimal(thousandths)
-
-

@@ -12,7 +12,7 @@ from itertools import combinations
 
 import polars as pl
 
-from reconciliation.matching.pool import Pool, nothing, pair_proposals
+from reconciliation.matching.pool import Pool, channel_of, nothing, pair_proposals
 
 FEE_WORDS = r"(?i)\b(?:fee|fees|commission|commissions|processing)\b"
 SALES_WORDS = r"(?i)\b(?:sales|takings|receipts|summary|batch|settlement|daily|weekly)\b"
@@ -38,7 +38,7 @@ def match_summaries(pool: Pool) -> pl.DataFrame:
     lines, parts = _summary_lines(pool), _bucketed(pool)
     if lines.is_empty() or parts.is_empty():
         return nothing()
-    hits = _offers(lines, parts).filter((pl.col("total") == pl.col("amount_minor")) & ((pl.col("said") != "") | (pl.col("n") > 1)))
+    hits = _offers(lines, parts).filter((pl.col("total") == pl.col("amount_minor")) & ((pl.col("said") == "fees") | (pl.col("n") > 1)))
     return _proposals(hits, parts, score=0.97)
 
 
@@ -99,9 +99,8 @@ def _bucketed(pool: Pool) -> pl.DataFrame:
     """Put every open component into its buckets and sets."""
     stripe = pool.side("stripe").filter(~pl.col("category").is_in(OUTSIDE))
     gross_open = stripe.filter(pl.col("component") == "gross").select("balance_transaction_id", is_gross_open=pl.lit(value=True)).unique()
-    prefix = pl.col("reference").str.extract(r"^([A-Za-z]+)", 1).str.to_uppercase()
     known = stripe.join(gross_open, on="balance_transaction_id", how="left").with_columns(
-        is_gross_open=pl.col("is_gross_open").fill_null(value=False), is_net_channel=prefix.is_in(sorted(pool.net_prefixes)).fill_null(value=False)
+        is_gross_open=pl.col("is_gross_open").fill_null(value=False), is_net_channel=channel_of().is_in(sorted(pool.net_channels))
     )
     flagged = known.with_columns(is_net_channel=pl.col("is_net_channel") & pl.col("is_gross_open") & (pl.col("component") != "gross"))
     columns = ["item_id", "currency", "amount_minor", "category", "component", "is_gross_open", "is_net_channel"]
