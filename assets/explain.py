@@ -10,7 +10,7 @@ from assets.resources import LakeResource
 from reconciliation.breaks.explain import Explained, explain_breaks, score_breaks
 from reconciliation.breaks.explain import describe_breaks as list_breaks
 from reconciliation.matching.cascade import Matching
-from reconciliation.population import Population
+from reconciliation.population import CarriedIn, Population
 from reconciliation.rates import read_rates
 
 GROUP = "explain"
@@ -23,8 +23,8 @@ def build(partitions: Partitions) -> list[dg.AssetsDefinition]:
     def open_items(context: dg.AssetExecutionContext, lake: LakeResource) -> Materialized:
         """One row is an item not matched at the cut-off, with its kind and what could have caused it; the classifier's features come from it."""
         work = lake.month(context.partition_key)
-        population, matching = work.recall("population", Population), work.recall("matching", Matching)
-        explained = explain_breaks(population, matching, work.month(), read_rates(work.settings.path(work.settings.fx.rates)))
+        population, matching, carried = work.recall("population", Population), work.recall("matching", Matching), work.recall("carried", CarriedIn)
+        explained = explain_breaks(population, matching, carried, work.month(), read_rates(work.settings.path(work.settings.fx.rates)))
         work.keep("explained", explained)
         return dg.MaterializeResult(metadata=describe_rows(explained.open_facts, rows_in=explained.items.height))
 

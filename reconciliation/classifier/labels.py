@@ -1,7 +1,7 @@
 """Truth of a simulated company + breaks of a run -> a label per break.
 
 The truth names items as people do (`txn_…/component`, `po_…`, a ledger document, a bank reference); a run names them by
-origin and content. What joins them is the item's own columns, never its amount or date, so a label cannot leak from a
+origin and content; `residual:<members>` and `<document>;<document>` name each of their members. What joins them is the item's own columns, never its amount or date, so a label cannot leak from a
 feature. A break is a true exception when any of its items is one in the truth of that leg; a residual stands for the
 members of its match. An item the truth does not name is plainly matched there: if we left it open, it is no exception.
 """
@@ -58,13 +58,14 @@ def name_items(items: pl.DataFrame) -> pl.DataFrame:
 
     Returns:
         `leg, item_id, name`: one row per item and name. A ledger line answers to its document, a bank line to its reference and to
-        its file and row, everything to its own id.
+        its file and row, an opening difference to the number of its account, everything to its own id.
     """
     columns = ["leg", "item_id"]
     keys = [
         items.select(*columns, name="item_id"),
         items.filter(pl.col("side") == "ledger").select(*columns, name="document"),
         items.filter(pl.col("side") == "bank").select(*columns, name="reference"),
+        items.filter(pl.col("side") == "opening").select(*columns, name=pl.lit("opening:") + pl.col("account").str.split(" ").list.first()),
         items.filter(pl.col("side") == "bank").select(*columns, name=pl.col("source_file").str.split("/").list.last() + ":" + pl.col("source_row")),
     ]
     return (
@@ -88,9 +89,10 @@ def label_breaks(breaks: pl.DataFrame, *, items: pl.DataFrame, members: pl.DataF
     """
     _require(truth, TRUTH_COLUMNS, place="truth")
     named = truth.select(TRUTH_COLUMNS).with_row_index("truth_row")
+    members_named = named.with_columns(pl.col("item").str.strip_prefix("residual:").str.split(";")).explode("item", empty_as_null=True, keep_nulls=True)
     stands_for = _items_of_breaks(breaks, members)
     met = stands_for.join(name_items(items), on=["leg", "item_id"], how="left").with_columns(pl.coalesce("name", "item_id").alias("name"))
-    met = met.join(named, left_on=["leg", "name"], right_on=["leg", "item"], how="inner")
+    met = met.join(members_named, left_on=["leg", "name"], right_on=["leg", "item"], how="inner")
     # The exception decides, then the order of the truth file: one break, one story.
     first = met.sort(["break_id", pl.col("is_true_exception").not_(), "truth_row"]).group_by("break_id", maintain_order=True).first()
     frame = breaks.select("break_id").join(

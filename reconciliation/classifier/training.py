@@ -135,8 +135,8 @@ def collect_examples(
 
 
 def label_month(run: MonthRun, *, truth: pl.DataFrame, world: World) -> pl.DataFrame:
-    """Join features, breaks and labels of a month."""
-    of_month = truth.filter(pl.col("period") <= run.period) if "period" in truth.columns else truth
+    """Join features, breaks and labels of a month; where the truth has a `period`, only what it says of the end of that month."""
+    of_month = truth.filter(pl.col("period") == run.period) if "period" in truth.columns else truth
     labels = label_breaks(run.breaks, items=run.items, members=run.members, truth=of_month).frame
     causes = [pl.col(name) if name in run.breaks.columns else pl.lit("").alias(name) for name in ("expected_cause", "exception_cause")]
     facts = run.breaks.select("break_id", "amount_minor", *causes)

@@ -120,6 +120,7 @@ def variants(stripe: pl.DataFrame) -> pl.DataFrame:
     described = [
         "currency",
         "date",
+        "occurred_at",
         "counterparty",
         "reference",
         "description",

@@ -10,7 +10,7 @@ from reconciliation.simulation import stories
 from reconciliation.simulation.charges import stripe_rates
 from reconciliation.simulation.horizon import Horizon, local_day
 from reconciliation.simulation.options import SimulationOptions
-from reconciliation.simulation.streams import half_up, make_ids, stream
+from reconciliation.simulation.streams import Bools, Integers, half_up, make_ids, stream
 
 DISPUTE_FEE_MINOR = 2_000
 SECOND_CHARGE_NOTICED_SHARE = 0.35
@@ -32,6 +32,7 @@ def make_refunds(options: SimulationOptions, horizon: Horizon, charges: pl.DataF
     fraction, days = generator.uniform(0.1, 0.75, count), np.floor(generator.exponential(REFUND_DAYS_MEAN, count)).astype(np.int64)
     second_of_day = generator.integers(9 * 3600, 18 * 3600, count)
     is_second, ordinary = charges["is_second"].to_numpy(), (charges["story"] == "").to_numpy()
+    noticed &= (charges["presentment_currency"] == options.currency).to_numpy()  # Else charge and refund would not cancel.
     chosen = np.where(is_second, noticed & ordinary, (drawn < options.trade.refund_share) & ordinary)
     whole = (partial >= options.trade.refund_partial_share) | is_second
     chosen, whole, days = _with_story_refunds(charges, chosen, whole, days)
@@ -46,19 +47,31 @@ def make_refunds(options: SimulationOptions, horizon: Horizon, charges: pl.DataF
     amount = half_up(refunds["presentment_minor"].to_numpy() * refunds["rate"].fill_null(1.0).to_numpy())
     ids = stream(options.seed, "refund ids")
     return refunds.select(
-        refund_id=pl.Series(make_ids(ids, "re_", refunds.height), dtype=pl.String), transaction_id=pl.Series(make_ids(ids, "txn_", refunds.height), dtype=pl.String),
-        amount_minor=pl.Series(amount), *(pl.col(name) for name in _REFUND_COLUMNS),
-    ).sort("created", "refund_id")  # fmt: skip
+        refund_id=pl.Series(make_ids(ids, "re_", refunds.height), dtype=pl.String),
+        transaction_id=pl.Series(make_ids(ids, "txn_", refunds.height), dtype=pl.String),
+        amount_minor=pl.Series(amount),
+        *(pl.col(name) for name in _REFUND_COLUMNS),
+    ).sort("created", "refund_id")
 
 
 _REFUND_COLUMNS = (
-    "charge_id", "created", "local_on", "presentment_minor", "presentment_currency", "rate", "is_full", "invoice", "customer", "customer_id", "posting", "is_second", "story",
-)  # fmt: skip
+    "charge_id",
+    "created",
+    "local_on",
+    "presentment_minor",
+    "presentment_currency",
+    "rate",
+    "is_full",
+    "invoice",
+    "customer",
+    "customer_id",
+    "posting",
+    "is_second",
+    "story",
+)
 
 
-def _with_story_refunds(
-    charges: pl.DataFrame, chosen: "np.ndarray[tuple[int], np.dtype[np.bool_]]", whole: "np.ndarray[tuple[int], np.dtype[np.bool_]]", days: "np.ndarray[tuple[int], np.dtype[np.int64]]"
-) -> tuple["np.ndarray[tuple[int], np.dtype[np.bool_]]", "np.ndarray[tuple[int], np.dtype[np.bool_]]", "np.ndarray[tuple[int], np.dtype[np.int64]]"]:
+def _with_story_refunds(charges: pl.DataFrame, chosen: Bools, whole: Bools, days: Integers) -> tuple[Bools, Bools, Integers]:
     told = charges["story"].is_in([stories.UNRECORDED_REFUND, stories.PAYOUT_NEGATIVE]).to_numpy()
     return chosen | told, whole | told, np.where(told, 6, days)
 
@@ -88,7 +101,9 @@ def make_disputes(options: SimulationOptions, horizon: Horizon, charges: pl.Data
     if told.any():
         opened = np.where(told, horizon.epoch(horizon.month(0)[0] + timedelta(days=19), 11, 4), opened)
         closed = np.where(told, horizon.epoch(horizon.month(1)[0] + timedelta(days=19), 15, 20), closed)
-    disputes = charges.with_columns(opened=pl.Series(opened), closed=pl.Series(closed), is_won=pl.Series(won | told), fee_minor=pl.lit(DISPUTE_FEE_MINOR, pl.Int64))
+    disputes = charges.with_columns(
+        opened=pl.Series(opened), closed=pl.Series(closed), is_won=pl.Series(won | told), fee_minor=pl.lit(DISPUTE_FEE_MINOR, pl.Int64)
+    )
     disputes = disputes.filter(pl.Series(((drawn < options.trade.dispute_share) & free) | told) & pl.col("opened").is_between(horizon.start, horizon.now))
     ids = stream(options.seed, "dispute ids")
     names = {"dispute_id": "dp_", "withdrawn_id": "txn_", "reinstated_id": "txn_"}
@@ -113,7 +128,11 @@ def make_billing(options: SimulationOptions, horizon: Horizon, charges: pl.DataF
             screened = sum(per_day.get(monday - timedelta(days=back), 0) for back in range(1, 8))
             text = f"Radar ({monday - timedelta(days=7)} - {monday - timedelta(days=1)}): Radar for Fraud Teams"
             rows.append((horizon.epoch(monday, 8), screened * RADAR_MINOR, text))
-    billed = pl.DataFrame(rows, schema={"created": pl.Int64, "amount_minor": pl.Int64, "description": pl.String}, orient="row").filter(pl.col("amount_minor") > 0).sort("created")
+    billed = (
+        pl.DataFrame(rows, schema={"created": pl.Int64, "amount_minor": pl.Int64, "description": pl.String}, orient="row")
+        .filter(pl.col("amount_minor") > 0)
+        .sort("created")
+    )
     return billed.with_columns(transaction_id=pl.Series(make_ids(stream(options.seed, "billing ids"), "txn_", billed.height), dtype=pl.String))
 
 

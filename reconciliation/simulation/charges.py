@@ -7,7 +7,6 @@ Amounts are what the buyer sees (presentment) and what Stripe settles; fees foll
 from datetime import date, timedelta
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from reconciliation.rates import Rates
@@ -27,8 +26,6 @@ CUSTOMERS_MIN = 6
 EURO_AREA = ("DE", "FR", "NL", "IE", "ES", "IT")
 ELSEWHERE = ("US", "CA", "AU", "CH", "JP")
 HOME = {"GBP": "GB", "EUR": "DE", "USD": "US"}
-
-Integers = npt.NDArray[np.int64]
 
 
 def make_charges(options: SimulationOptions, horizon: Horizon) -> pl.DataFrame:
@@ -114,12 +111,12 @@ def _with_customers(options: SimulationOptions, charges: pl.DataFrame) -> pl.Dat
     eu, other = draw < trade.eu_card_share, draw > 1 - trade.other_card_share
     eu[0] = True
     abroad = tuple(code for code in EURO_AREA if code != home), tuple(code for code in ELSEWHERE if code != home)
-    countries = [
-        abroad[0][int(place[i] * len(abroad[0]))] if eu[i] else abroad[1][int(place[i] * len(abroad[1]))] if other[i] else home for i in range(count)
-    ]
+    countries = [abroad[0][int(place[i] * len(abroad[0]))] if eu[i] else abroad[1][int(place[i] * len(abroad[1]))] if other[i] else home for i in range(count)]
     origin = np.where(eu, "eu", np.where(other, "other", "domestic"))
     ids = make_ids(generator, "cus_", count)
-    customers = pl.DataFrame({"customer_id": ids, "customer": make_names(generator, count), "card_country": countries, "origin": origin}).with_row_index("place")
+    customers = pl.DataFrame({"customer_id": ids, "customer": make_names(generator, count), "card_country": countries, "origin": origin}).with_row_index(
+        "place"
+    )
     places = (charges["customer_draw"].to_numpy() ** 1.6 * count).astype(np.uint32)
     europeans = np.flatnonzero(eu)
     forced = europeans[(charges["customer_draw"].to_numpy() * europeans.size).astype(np.int64)]
@@ -147,7 +144,10 @@ def stripe_rates(days: pl.Series, currencies: pl.Series, settlement: str) -> pl.
     """Return Stripe's conversion rate of each day, null where nothing is converted: the ECB rate less the margin."""
     pairs = pl.DataFrame({"day": days, "currency": currencies}).unique().filter(pl.col("currency") != settlement).sort("day", "currency")
     known = {(day, currency): round(ecb_rate(currency, settlement, day) * (1 - CONVERSION_MARGIN), 5) for day, currency in pairs.iter_rows()}
-    frame = pl.DataFrame({"day": [day for day, _ in known], "currency": [code for _, code in known], "rate": list(known.values())}, schema={"day": pl.Date, "currency": pl.String, "rate": pl.Float64})
+    frame = pl.DataFrame(
+        {"day": [day for day, _ in known], "currency": [code for _, code in known], "rate": list(known.values())},
+        schema={"day": pl.Date, "currency": pl.String, "rate": pl.Float64},
+    )
     return pl.DataFrame({"day": days, "currency": currencies}).join(frame, on=["day", "currency"], how="left", maintain_order="left")["rate"]
 
 

@@ -37,4 +37,4 @@ def simulate_company(options: SimulationOptions) -> Company:
 
 def sample_options() -> SimulationOptions:
     """Return the sample company of `data/sample`: decent books, every story, and about one anomaly in two hundred postings."""
-    return SimulationOptions(seed=2026, payments=7_000, months=3, first_period="2026-08", stories=True)
+    return SimulationOptions(seed=2026, payments=6_650, months=3, first_period="2026-08", stories=True)

@@ -27,19 +27,26 @@ def _interchangeable(log: EventLog, ledger: LedgerRecord) -> pl.Series:
     bare = ledger.lines.filter(~pl.col("has_reference") & (pl.col("account") == CLEARING) & pl.col("kind").is_in(["payment", "refund"]))
     bare = bare.select("document", "group", "posting_on", "amount_minor", "name")
     charges = log.charges.select(
-        "transaction_id", "customer", "local_on", minor=pl.when(pl.col("posting") == "net").then(pl.col("amount_minor") - pl.col("fee_minor")).otherwise("amount_minor")
+        "transaction_id",
+        "customer",
+        "local_on",
+        minor=pl.when(pl.col("posting") == "net").then(pl.col("amount_minor") - pl.col("fee_minor")).otherwise("amount_minor"),
     )
     refunds = log.refunds.select("transaction_id", "customer", "local_on", minor=-pl.col("amount_minor"))
     sales = pl.concat([charges, refunds])
     decided = ledger.lines.filter(pl.col("has_reference") & pl.col("group").is_not_null() & pl.col("kind").is_in(["payment", "refund", "summary"]))
     claimed = ledger.claims.join(decided.select("group").unique(), on="group", how="semi").select(transaction_id=pl.col("item").str.split("/").list.first())
     free = sales.join(claimed, on="transaction_id", how="anti")
-    near = bare.join(free, left_on="amount_minor", right_on="minor").filter((pl.col("posting_on") - pl.col("local_on")).dt.total_days().is_between(0, LOOKBACK_DAYS))
+    near = bare.join(free, left_on="amount_minor", right_on="minor").filter(
+        (pl.col("posting_on") - pl.col("local_on")).dt.total_days().is_between(0, LOOKBACK_DAYS)
+    )
     possible = near.filter((pl.col("name") == "") | (pl.col("name") == pl.col("customer")) | pl.col("group").str.ends_with(pl.col("transaction_id")))
     return possible.group_by("document").agg(pl.col("transaction_id").n_unique()).filter(pl.col("transaction_id") > 1)["document"].sort()
 
 
 def _incomplete_summaries(log: EventLog, ledger: LedgerRecord) -> pl.Series:
-    summed = log.charges.filter((pl.col("posting") == "summary") & (pl.col("created") >= log.horizon.start)).select("local_on", item=pl.col("transaction_id") + "/gross")
+    summed = log.charges.filter((pl.col("posting") == "summary") & (pl.col("created") >= log.horizon.start)).select(
+        "local_on", item=pl.col("transaction_id") + "/gross"
+    )
     left_out = summed.join(ledger.claims, on="item", how="anti")
     return ("day|" + left_out["local_on"].cast(pl.String)).unique().sort()

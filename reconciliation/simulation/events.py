@@ -22,9 +22,19 @@ from reconciliation.simulation.streams import stream
 AVAILABLE_AFTER_BUSINESS_DAYS = 2
 
 TRANSACTION_COLUMNS = {
-    "transaction_id": pl.String, "kind": pl.String, "source_id": pl.String, "created": pl.Int64, "available": pl.Int64, "amount_minor": pl.Int64, "fee_minor": pl.Int64,
-    "rate": pl.Float64, "type": pl.String, "category": pl.String, "balance_type": pl.String, "description": pl.String,
-}  # fmt: skip
+    "transaction_id": pl.String,
+    "kind": pl.String,
+    "source_id": pl.String,
+    "created": pl.Int64,
+    "available": pl.Int64,
+    "amount_minor": pl.Int64,
+    "fee_minor": pl.Int64,
+    "rate": pl.Float64,
+    "type": pl.String,
+    "category": pl.String,
+    "balance_type": pl.String,
+    "description": pl.String,
+}
 
 
 @dataclass(frozen=True)
@@ -67,7 +77,14 @@ def make_events(options: SimulationOptions) -> EventLog:
 
 
 def _rows(frame: pl.DataFrame, kind: str, **columns: pl.Expr) -> pl.DataFrame:
-    blank = {"source_id": pl.lit(None), "available": pl.col("created"), "fee_minor": pl.lit(0), "rate": pl.lit(None), "balance_type": pl.lit("payments"), "kind": pl.lit(kind)}
+    blank = {
+        "source_id": pl.lit(None),
+        "available": pl.col("created"),
+        "fee_minor": pl.lit(0),
+        "rate": pl.lit(None),
+        "balance_type": pl.lit("payments"),
+        "kind": pl.lit(kind),
+    }
     given = {**{name: pl.col(name) for name in ("transaction_id", "created", "amount_minor")}, **blank, **columns}
     return frame.select(**{name: given[name].cast(dtype) for name, dtype in TRANSACTION_COLUMNS.items()})
 
@@ -77,22 +94,42 @@ def _charge_rows(horizon: Horizon, charges: pl.DataFrame) -> pl.DataFrame:
     available = pl.lit(pl.Series(days.astype(np.int64) * SECONDS_A_DAY))
     text = pl.when(pl.col("channel") == "marketplace").then(pl.lit("Marketplace order ")).otherwise(pl.lit("Invoice ")) + pl.col("invoice")
     return _rows(
-        charges, "charge", source_id=pl.col("charge_id"), available=available, fee_minor=pl.col("fee_minor"), rate=pl.col("rate"),
-        type=pl.lit("charge"), category=pl.lit("charge"), description=text,
-    )  # fmt: skip
+        charges,
+        "charge",
+        source_id=pl.col("charge_id"),
+        available=available,
+        fee_minor=pl.col("fee_minor"),
+        rate=pl.col("rate"),
+        type=pl.lit("charge"),
+        category=pl.lit("charge"),
+        description=text,
+    )
 
 
 def _refund_rows(refunds: pl.DataFrame) -> pl.DataFrame:
     text = "REFUND FOR CHARGE (Invoice " + pl.col("invoice") + ")"
     return _rows(
-        refunds, "refund", source_id=pl.col("refund_id"), amount_minor=-pl.col("amount_minor"), rate=pl.col("rate"), type=pl.lit("refund"), category=pl.lit("refund"), description=text
+        refunds,
+        "refund",
+        source_id=pl.col("refund_id"),
+        amount_minor=-pl.col("amount_minor"),
+        rate=pl.col("rate"),
+        type=pl.lit("refund"),
+        category=pl.lit("refund"),
+        description=text,
     )
 
 
 def _dispute_rows(horizon: Horizon, disputes: pl.DataFrame) -> list[pl.DataFrame]:
     won = disputes.filter(pl.col("is_won") & (pl.col("closed") < horizon.now))
     shared = {"source_id": pl.col("dispute_id"), "type": pl.lit("adjustment")}
-    held = {"transaction_id": pl.col("withdrawn_id"), "created": pl.col("opened"), "available": pl.col("opened"), "amount_minor": -pl.col("amount_minor"), "fee_minor": pl.col("fee_minor")}
+    held = {
+        "transaction_id": pl.col("withdrawn_id"),
+        "created": pl.col("opened"),
+        "available": pl.col("opened"),
+        "amount_minor": -pl.col("amount_minor"),
+        "fee_minor": pl.col("fee_minor"),
+    }
     back = {"transaction_id": pl.col("reinstated_id"), "created": pl.col("closed"), "available": pl.col("closed")}
     return [
         _rows(disputes, "dispute", category=pl.lit("dispute"), description="Chargeback withdrawal for " + pl.col("charge_id"), **shared, **held),
@@ -107,15 +144,33 @@ def _billing_rows(billing: pl.DataFrame) -> pl.DataFrame:
 def _payout_rows(payouts: pl.DataFrame) -> pl.DataFrame:
     arrival = pl.when("is_automatic").then(pl.col("arrival_on").cast(pl.Datetime("us")).dt.epoch("s")).otherwise("created")
     return _rows(
-        payouts, "payout", source_id=pl.col("payout_id"), amount_minor=-pl.col("amount_minor"), available=arrival,
-        type=pl.lit("payout"), category=pl.lit("payout"), description=pl.lit("STRIPE PAYOUT"),
-    )  # fmt: skip
+        payouts,
+        "payout",
+        source_id=pl.col("payout_id"),
+        amount_minor=-pl.col("amount_minor"),
+        available=arrival,
+        type=pl.lit("payout"),
+        category=pl.lit("payout"),
+        description=pl.lit("STRIPE PAYOUT"),
+    )
 
 
 def _failure_rows(payouts: pl.DataFrame) -> pl.DataFrame:
     failed = payouts.filter(pl.col("fails_at").is_not_null())
-    names = {"transaction_id": pl.col("failure_transaction_id"), "created": pl.col("fails_at"), "available": pl.col("fails_at"), "source_id": pl.col("payout_id")}
-    return _rows(failed, "payout_failure", type=pl.lit("payout_failure"), category=pl.lit("payout_reversal"), description=pl.lit("REFUND FOR PAYOUT (STRIPE PAYOUT)"), **names)
+    names = {
+        "transaction_id": pl.col("failure_transaction_id"),
+        "created": pl.col("fails_at"),
+        "available": pl.col("fails_at"),
+        "source_id": pl.col("payout_id"),
+    }
+    return _rows(
+        failed,
+        "payout_failure",
+        type=pl.lit("payout_failure"),
+        category=pl.lit("payout_reversal"),
+        description=pl.lit("REFUND FOR PAYOUT (STRIPE PAYOUT)"),
+        **names,
+    )
 
 
 def _reserve_rows(reserves: pl.DataFrame) -> pl.DataFrame:
@@ -126,8 +181,12 @@ def _reserve_rows(reserves: pl.DataFrame) -> pl.DataFrame:
 def story_transactions(log: EventLog) -> pl.DataFrame:
     """Name the story of each transaction that belongs to one: transaction_id, story."""
     parts = [
-        log.charges.select("transaction_id", "story"), log.refunds.select("transaction_id", "story"),
-        log.disputes.select(transaction_id="withdrawn_id", story="story"), log.disputes.select(transaction_id="reinstated_id", story="story"),
-        log.payouts.select("transaction_id", "story"), log.payouts.select(transaction_id="failure_transaction_id", story="story"), log.reserves.select("transaction_id", "story"),
-    ]  # fmt: skip
+        log.charges.select("transaction_id", "story"),
+        log.refunds.select("transaction_id", "story"),
+        log.disputes.select(transaction_id="withdrawn_id", story="story"),
+        log.disputes.select(transaction_id="reinstated_id", story="story"),
+        log.payouts.select("transaction_id", "story"),
+        log.payouts.select(transaction_id="failure_transaction_id", story="story"),
+        log.reserves.select("transaction_id", "story"),
+    ]
     return pl.concat(parts).filter((pl.col("story") != "") & pl.col("transaction_id").is_not_null()).filter(pl.col("story").is_in(list(stories.STORIES)))

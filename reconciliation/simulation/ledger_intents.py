@@ -7,7 +7,6 @@ intent stands for; it is part of the truth and no recorder of another side sees 
 from dataclasses import dataclass
 from datetime import timedelta
 
-import numpy as np
 import polars as pl
 
 from reconciliation.simulation import stories
@@ -17,8 +16,15 @@ from reconciliation.simulation.horizon import local_day
 from reconciliation.simulation.streams import half_up, stream
 
 INTENT_COLUMNS = {
-    "intent": pl.String, "kind": pl.String, "due_on": pl.Date, "amount_minor": pl.Int64, "invoice": pl.String, "customer": pl.String, "note": pl.String, "story": pl.String,
-}  # fmt: skip
+    "intent": pl.String,
+    "kind": pl.String,
+    "due_on": pl.Date,
+    "amount_minor": pl.Int64,
+    "invoice": pl.String,
+    "customer": pl.String,
+    "note": pl.String,
+    "story": pl.String,
+}
 CLAIM_COLUMNS = {"intent": pl.String, "item": pl.String}
 DISPUTE_POSTED_AT_ONCE_SHARE = 0.4
 DISPUTE_FEE_POSTED_SHARE = 0.8
@@ -42,19 +48,28 @@ def make_intents(log: EventLog, overlooked: pl.Series) -> Intents:
     """
     booked = log.charges.filter((pl.col("created") >= log.horizon.start) & ~pl.col("is_second") & ~pl.col("transaction_id").is_in(overlooked.implode()))
     parts = [
-        _per_payment(log, booked.filter(pl.col("posting") != "summary")), _summaries(log, booked.filter(pl.col("posting") == "summary")), _refunds(log, overlooked),
-        _payouts(log), _disputes(log), _fees(log), _reserves(log),
-    ]  # fmt: skip
+        _per_payment(log, booked.filter(pl.col("posting") != "summary")),
+        _summaries(log, booked.filter(pl.col("posting") == "summary")),
+        _refunds(log, overlooked),
+        _payouts(log),
+        _disputes(log),
+        _fees(log),
+        _reserves(log),
+    ]
     return Intents(pl.concat([part.intents for part in parts]), pl.concat([part.claims for part in parts]))
 
 
 def books_amounts(log: EventLog, sales: pl.DataFrame) -> pl.Series:
     """Return the gross amounts as the ERP knows them: euro converted at the ECB rate of the day before."""
     currency = log.options.currency
-    before = sales.select(day=pl.col("local_on") - timedelta(days=1), code="presentment_currency").filter(pl.col("code") != currency).unique().sort("day", "code")
+    before = (
+        sales.select(day=pl.col("local_on") - timedelta(days=1), code="presentment_currency").filter(pl.col("code") != currency).unique().sort("day", "code")
+    )
     rates = [round(ecb_rate(code, currency, day), 4) for day, code in before.iter_rows()]
     table = before.with_columns(books_rate=pl.Series(rates, dtype=pl.Float64))
-    joined = sales.select(day=pl.col("local_on") - timedelta(days=1), code="presentment_currency", minor="presentment_minor").join(table, on=["day", "code"], how="left", maintain_order="left")
+    joined = sales.select(day=pl.col("local_on") - timedelta(days=1), code="presentment_currency", minor="presentment_minor").join(
+        table, on=["day", "code"], how="left", maintain_order="left"
+    )
     return pl.Series(half_up(joined["minor"].to_numpy() * joined["books_rate"].fill_null(1.0).to_numpy()))
 
 
@@ -72,7 +87,9 @@ def _per_payment(log: EventLog, sales: pl.DataFrame) -> Intents:
     sales = sales.with_columns(books=books_amounts(log, sales), is_net=pl.col("posting") == "net")
     amount = pl.when("is_net").then(pl.col("amount_minor") - pl.col("fee_minor")).otherwise("books")
     euro = pl.col("presentment_currency") != log.options.currency
-    converted = pl.format("{} {} at {}", "presentment_currency", decimal_text("presentment_minor"), (pl.col("books") / pl.col("presentment_minor")).round(4).cast(pl.String))
+    converted = pl.format(
+        "{} {} at {}", "presentment_currency", decimal_text("presentment_minor"), (pl.col("books") / pl.col("presentment_minor")).round(4).cast(pl.String)
+    )
     note = pl.when("is_net").then(pl.lit(NET_NOTE)).when(euro).then(converted).otherwise(pl.lit(""))
     intent = pl.lit("pay|") + pl.col("transaction_id")
     columns = {name: pl.col(name) for name in ("invoice", "customer", "story")}
@@ -84,7 +101,14 @@ def _per_payment(log: EventLog, sales: pl.DataFrame) -> Intents:
 def _summaries(log: EventLog, sales: pl.DataFrame) -> Intents:
     sales = sales.with_columns(books=books_amounts(log, sales), intent=pl.lit("day|") + pl.col("local_on").cast(pl.String))
     days = sales.group_by("intent", "local_on").agg(pl.col("books").sum()).sort("intent")
-    made = _intents(days, "summary", intent=pl.col("intent"), due_on=pl.col("local_on"), amount_minor=pl.col("books"), note="Stripe sales " + pl.col("local_on").cast(pl.String))
+    made = _intents(
+        days,
+        "summary",
+        intent=pl.col("intent"),
+        due_on=pl.col("local_on"),
+        amount_minor=pl.col("books"),
+        note="Stripe sales " + pl.col("local_on").cast(pl.String),
+    )
     return Intents(made, _claims(sales, "gross", intent=pl.col("intent")))
 
 
@@ -121,7 +145,9 @@ def _payouts(log: EventLog) -> Intents:
         claims += [_claims(kept, "gross", intent=pair), _claims(kept, "gross", intent=pair, transaction="failure_transaction_id")]
     else:
         back = pl.lit("back|") + pl.col("failure_transaction_id")
-        made.append(_intents(failed, "payout", intent=back, due_on=pl.col("failed_on"), amount_minor=pl.col("amount_minor"), note=pl.lit(" returned"), **shared))
+        made.append(
+            _intents(failed, "payout", intent=back, due_on=pl.col("failed_on"), amount_minor=pl.col("amount_minor"), note=pl.lit(" returned"), **shared)
+        )
         claims.append(_claims(failed, "gross", intent=back, transaction="failure_transaction_id"))
     return Intents(pl.concat(made), pl.concat(claims))
 
@@ -130,21 +156,47 @@ def _disputes(log: EventLog) -> Intents:
     """Post disputes late or not at all: lost ones with their fee in one journal, won ones by their fee only."""
     generator = stream(log.options.seed, "dispute postings")
     count = log.disputes.height
-    at_once, unrecorded, fee_posted = generator.random(count) < DISPUTE_POSTED_AT_ONCE_SHARE, generator.random(count) < log.options.dirt.unrecorded_dispute, generator.random(count) < DISPUTE_FEE_POSTED_SHARE
+    at_once, unrecorded, fee_posted = (
+        generator.random(count) < DISPUTE_POSTED_AT_ONCE_SHARE,
+        generator.random(count) < log.options.dirt.unrecorded_dispute,
+        generator.random(count) < DISPUTE_FEE_POSTED_SHARE,
+    )
     steps = pl.Series(generator.integers(1, 6, count)) * timedelta(days=1)
-    disputes = log.disputes.with_columns(at_once=pl.Series(at_once), steps=steps, told=pl.col("story") == stories.DISPUTE, unrecorded=pl.Series(unrecorded), fee_posted=pl.Series(fee_posted))
+    disputes = log.disputes.with_columns(
+        at_once=pl.Series(at_once), steps=steps, told=pl.col("story") == stories.DISPUTE, unrecorded=pl.Series(unrecorded), fee_posted=pl.Series(fee_posted)
+    )
     disputes = disputes.with_columns(local_day("opened", log.horizon.calendar).alias("opened_on"), local_day("closed", log.horizon.calendar).alias("closed_on"))
     lost = disputes.filter(~pl.col("is_won") & ~pl.col("unrecorded"))
     due = pl.when("at_once").then("opened_on").otherwise("closed_on") + pl.col("steps")
     intent = pl.lit("dis|") + pl.col("withdrawn_id")
     both = {"invoice": pl.col("invoice"), "customer": pl.col("customer"), "story": pl.col("story")}
-    made = [_intents(lost, "dispute", intent=intent, due_on=due, amount_minor=-pl.col("amount_minor") - pl.col("fee_minor"), note="Dispute " + pl.col("dispute_id") + " withdrawn", **both)]
+    made = [
+        _intents(
+            lost,
+            "dispute",
+            intent=intent,
+            due_on=due,
+            amount_minor=-pl.col("amount_minor") - pl.col("fee_minor"),
+            note="Dispute " + pl.col("dispute_id") + " withdrawn",
+            **both,
+        )
+    ]
     claims = [_claims(lost, "gross", intent=intent, transaction="withdrawn_id"), _claims(lost, "fee", intent=intent, transaction="withdrawn_id")]
     won = disputes.filter("is_won")
     pair, fee = pl.lit("pair|") + pl.col("withdrawn_id"), pl.lit("fee|") + pl.col("withdrawn_id")
     claims += [_claims(won, "gross", intent=pair, transaction="withdrawn_id"), _claims(won, "gross", intent=pair, transaction="reinstated_id")]
     charged = won.filter(pl.col("fee_posted") & ~pl.col("told"))
-    made.append(_intents(charged, "dispute", intent=fee, due_on=pl.col("closed_on") + pl.col("steps"), amount_minor=-pl.col("fee_minor"), note="Dispute fee " + pl.col("dispute_id"), **both))
+    made.append(
+        _intents(
+            charged,
+            "dispute",
+            intent=fee,
+            due_on=pl.col("closed_on") + pl.col("steps"),
+            amount_minor=-pl.col("fee_minor"),
+            note="Dispute fee " + pl.col("dispute_id"),
+            **both,
+        )
+    )
     claims.append(_claims(charged, "fee", intent=fee, transaction="withdrawn_id"))
     return Intents(pl.concat(made), pl.concat(claims))
 
@@ -161,21 +213,37 @@ def _fees(log: EventLog) -> Intents:
     billed = log.billing.with_columns(local_day("created", log.horizon.calendar).alias("local_on"))
     month = pl.col("local_on").dt.month_end()
     note = {
-        "monthly_journal": "Stripe fees " + month.dt.strftime("%B %Y"), "daily_journal": "Stripe fees " + pl.col("local_on").cast(pl.String),
+        "monthly_journal": "Stripe fees " + month.dt.strftime("%B %Y"),
+        "daily_journal": "Stripe fees " + pl.col("local_on").cast(pl.String),
         "per_payment": pl.when(pl.col("invoice") == "").then(pl.lit("Stripe ") + pl.col("text")).otherwise(pl.lit("Stripe fee ") + pl.col("invoice")),
-    }[log.options.fee_style]  # fmt: skip
+    }[log.options.fee_style]
     due = month if log.options.fee_style == "monthly_journal" else pl.col("local_on")
-    rows = pl.concat([
-        sales.select(item=pl.col("transaction_id") + "/fee", local_on="local_on", minor="fee_minor", invoice="invoice", customer="customer", text=pl.lit("")),
-        billed.select(item=pl.col("transaction_id") + "/gross", local_on="local_on", minor="amount_minor", invoice=pl.lit(""), customer=pl.lit(""), text="description"),
-    ])  # fmt: skip
+    rows = pl.concat(
+        [
+            sales.select(
+                item=pl.col("transaction_id") + "/fee", local_on="local_on", minor="fee_minor", invoice="invoice", customer="customer", text=pl.lit("")
+            ),
+            billed.select(
+                item=pl.col("transaction_id") + "/gross", local_on="local_on", minor="amount_minor", invoice=pl.lit(""), customer=pl.lit(""), text="description"
+            ),
+        ]
+    )
     rows = rows.with_columns(due_on=due, note=note)
     one_by_one = log.options.fee_style == "per_payment"
     key = pl.col("item") if one_by_one else pl.col("note")
     rows = rows.with_columns(intent=pl.lit("jnl|") + key, customer=pl.when(one_by_one).then("customer").otherwise(pl.lit("")))
     totals = rows.group_by("intent", "due_on", "note").agg(pl.col("minor").sum(), pl.col("customer").first()).sort("due_on", "intent")
     story = pl.when(one_by_one | (not log.options.stories)).then(pl.lit("")).otherwise(pl.lit(stories.FEE_JOURNAL))
-    made = _intents(totals, "fee", intent=pl.col("intent"), due_on=pl.col("due_on"), amount_minor=-pl.col("minor"), note=pl.col("note"), customer=pl.col("customer"), story=story)
+    made = _intents(
+        totals,
+        "fee",
+        intent=pl.col("intent"),
+        due_on=pl.col("due_on"),
+        amount_minor=-pl.col("minor"),
+        note=pl.col("note"),
+        customer=pl.col("customer"),
+        story=story,
+    )
     return Intents(made, rows.select("intent", "item"))
 
 
@@ -186,4 +254,3 @@ def decimal_text(column: str, exponent: int = 2) -> pl.Expr:
     if exponent == 0:
         return sign + pl.col(column).abs().cast(pl.String)
     return sign + digits.str.head(-exponent) + "." + digits.str.tail(exponent)
-

@@ -15,7 +15,7 @@ from reconciliation.simulation.events import EventLog
 from reconciliation.simulation.horizon import Horizon
 from reconciliation.simulation.ledger_intents import make_intents
 from reconciliation.simulation.ledger_slips import overlooked_transactions, type_intents
-from reconciliation.simulation.streams import stream
+from reconciliation.simulation.streams import Integers, stream
 
 CLEARING = "1050 Stripe Clearing"
 RECEIVABLES, SALES = "1200 Accounts Receivable", "4000 Sales"
@@ -25,10 +25,24 @@ DROPPED_DIGIT_SHARE, EXCHANGED_SHARE = 0.3, 0.6
 FIRST_NUMBERS = {"PYMT": 20_000, "RFND": 2_500, "DEP": 3_000, "JE": 4_000}
 
 LINE_COLUMNS = {
-    "line": pl.String, "intent": pl.String, "role": pl.String, "group": pl.String, "kind": pl.String, "entered_on": pl.Date, "order": pl.Float64, "posting_on": pl.Date,
-    "type": pl.String, "prefix": pl.String, "name": pl.String, "account": pl.String, "memo": pl.String, "refers": pl.String, "amount_minor": pl.Int64, "story": pl.String,
+    "line": pl.String,
+    "intent": pl.String,
+    "role": pl.String,
+    "group": pl.String,
+    "kind": pl.String,
+    "entered_on": pl.Date,
+    "order": pl.Float64,
+    "posting_on": pl.Date,
+    "type": pl.String,
+    "prefix": pl.String,
+    "name": pl.String,
+    "account": pl.String,
+    "memo": pl.String,
+    "refers": pl.String,
+    "amount_minor": pl.Int64,
+    "story": pl.String,
     "has_reference": pl.Boolean,
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -36,7 +50,7 @@ class LedgerRecord:
     """The ledger.
 
     Attributes:
-        lines: LINE_COLUMNS plus document, internal_id, period, delivered (the month whose delivery brings the line; null beyond the horizon).
+        lines: LINE_COLUMNS plus document, internal_id, period, delivered (the month whose delivery brings the line; null beyond them).
         claims: item (`txn_…/component`), group: what the books mean each component to be matched with; null group: never posted as it should be.
         slips: intent, slip, and the story of the intent.
         opening_minor: balance of the clearing account before the first month.
@@ -83,8 +97,13 @@ def opening_payouts(log: EventLog) -> pl.DataFrame:
 
 
 _TYPES = {
-    "payment": ("Payment", "PYMT"), "refund": ("Customer Refund", "RFND"), "payout": ("Deposit", "DEP"), "summary": ("Journal", "JE"), "dispute": ("Journal", "JE"), "fee": ("Journal", "JE"),
-}  # fmt: skip
+    "payment": ("Payment", "PYMT"),
+    "refund": ("Customer Refund", "RFND"),
+    "payout": ("Deposit", "DEP"),
+    "summary": ("Journal", "JE"),
+    "dispute": ("Journal", "JE"),
+    "fee": ("Journal", "JE"),
+}
 
 
 def _typed_lines(log: EventLog, typed: pl.DataFrame) -> list[pl.DataFrame]:
@@ -94,9 +113,10 @@ def _typed_lines(log: EventLog, typed: pl.DataFrame) -> list[pl.DataFrame]:
     typed = typed.with_columns(
         type=kind.replace_strict({name: pair[0] for name, pair in _TYPES.items()}, return_dtype=pl.String),
         prefix=kind.replace_strict({name: pair[1] for name, pair in _TYPES.items()}, return_dtype=pl.String),
-        wrong=pl.Series(wrong), days=pl.Series(stream(log.options.seed, "second thoughts").integers(0, 8, typed.height)),
+        wrong=pl.Series(wrong),
+        days=pl.Series(stream(log.options.seed, "second thoughts").integers(0, 8, typed.height)),
         retyped=pl.Series(stream(log.options.seed, "retyped").random(typed.height) < 0.5),
-    )  # fmt: skip
+    )
     typed = typed.with_columns(days=pl.when(pl.col("story") == stories.DUPLICATE_VOIDED).then(3).otherwise("days"))
     corrected = (slip == "reverse_and_repost") & pl.col("retyped")
     amount = pl.when((slip == "wrong_amount") | corrected).then("wrong").when(slip == "reversed_sign").then(-pl.col("amount_minor")).otherwise("amount_minor")
@@ -110,7 +130,13 @@ def _typed_lines(log: EventLog, typed: pl.DataFrame) -> list[pl.DataFrame]:
     duplicates = _lines(twice, "duplicate", group=voided, entered_on=again, posting_on=again, order=pl.col("order") + 1)
     journal = {"type": pl.lit("Journal"), "prefix": pl.lit("JE")}
     void_memo = "Void of {doc} " + pl.col("invoice") + ", entered twice"
-    undone = {"entered_on": void_on, "posting_on": void_on, "order": pl.col("order") + 2, "amount_minor": -pl.col("amount_minor"), "refers": pl.col("intent") + "|duplicate"}
+    undone = {
+        "entered_on": void_on,
+        "posting_on": void_on,
+        "order": pl.col("order") + 2,
+        "amount_minor": -pl.col("amount_minor"),
+        "refers": pl.col("intent") + "|duplicate",
+    }
     voids = _lines(twice.filter(slip == "duplicate_voided"), "void", group=voided, memo=void_memo, **journal, **undone)
     return [first, duplicates, voids, *_reposted(typed.filter(slip == "reverse_and_repost"))]
 
@@ -128,13 +154,21 @@ def _reposted(typed: pl.DataFrame) -> list[pl.DataFrame]:
     reversal_memo = "Reversal of {doc} " + pl.col("invoice")
     shared = {"posting_on": pl.col("entered_on"), "refers": pl.col("intent") + "|base"}
     reversal = _lines(
-        typed, "reversal", group=undo, memo=reversal_memo, amount_minor=-typed_amount, order=pl.col("order") + 1, type=pl.lit("Journal"), prefix=pl.lit("JE"), **shared
+        typed,
+        "reversal",
+        group=undo,
+        memo=reversal_memo,
+        amount_minor=-typed_amount,
+        order=pl.col("order") + 1,
+        type=pl.lit("Journal"),
+        prefix=pl.lit("JE"),
+        **shared,
     )
     repost = _lines(typed, "repost", group=pl.when("retyped").then("intent").otherwise(undo), order=pl.col("order") + 2)
     return [reversal, repost]
 
 
-def _wrong_amounts(log: EventLog, typed: pl.DataFrame) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _wrong_amounts(log: EventLog, typed: pl.DataFrame) -> Integers:
     """Mistype every amount: digits exchanged, a digit dropped, pence exchanged. Only the lines with that slip use it."""
     draw = stream(log.options.seed, "mistyped amounts").random(typed.height)
     amount = typed["amount_minor"].to_numpy()
@@ -146,12 +180,22 @@ def _wrong_amounts(log: EventLog, typed: pl.DataFrame) -> np.ndarray[tuple[int],
     told = (typed["story"] == stories.WRONG_AMOUNT).to_numpy()
     chosen = np.where(told | (draw < EXCHANGED_SHARE), exchanged, np.where(draw < EXCHANGED_SHARE + DROPPED_DIGIT_SHARE, dropped, pence))
     chosen = np.where((chosen == size) | (chosen == 0), size + 900, chosen)
-    mistyped: np.ndarray[tuple[int], np.dtype[np.int64]] = chosen * sign
+    mistyped: Integers = chosen * sign
     return mistyped
 
 
 def _entry(day: date, **columns: object) -> dict[str, object]:
-    blank: dict[str, object] = {"entered_on": day, "posting_on": day, "order": 0.5, "type": "Journal", "prefix": "JE", "name": "", "account": CLEARING, "refers": None, "group": None}
+    blank: dict[str, object] = {
+        "entered_on": day,
+        "posting_on": day,
+        "order": 0.5,
+        "type": "Journal",
+        "prefix": "JE",
+        "name": "",
+        "account": CLEARING,
+        "refers": None,
+        "group": None,
+    }
     return {**blank, "kind": "journal", "role": "base", "story": "", "has_reference": True, "intent": columns["line"], **columns}
 
 
@@ -164,7 +208,18 @@ def _accrual(log: EventLog) -> pl.DataFrame:
         text = f"accrue Stripe receipts {last:%B %Y}"
         shared = {"kind": "accrual", "group": "accrual", "story": stories.ACCRUAL}
         rows.append(_entry(last, line="accrual|base", memo=f"Accrual: {text}, reverses {first:%d/%m/%Y}", amount_minor=amount, order=0.9, **shared))
-        rows.append(_entry(first, line="accrual|release", role="reversal", memo=f"Reversal of {{doc}} {text}", amount_minor=-amount, refers="accrual|base", order=0.1, **shared))
+        rows.append(
+            _entry(
+                first,
+                line="accrual|release",
+                role="reversal",
+                memo=f"Reversal of {{doc}} {text}",
+                amount_minor=-amount,
+                refers="accrual|base",
+                order=0.1,
+                **shared,
+            )
+        )
     return pl.DataFrame(rows, schema=LINE_COLUMNS)
 
 
@@ -178,7 +233,11 @@ def _unknown_entries(log: EventLog) -> pl.DataFrame:
         drawn, text, amount = generator.random(), texts[int(generator.integers(0, len(texts)))], int(generator.integers(150, 60_000))
         if drawn < log.options.dirt.unknown_entry and day.weekday() < 5:
             sign = 1 if number % 2 else -1
-            rows.append(_entry(day, line=f"unknown|{number}", kind="unknown", memo=text, amount_minor=sign * amount, has_reference=False, order=float(generator.random())))
+            rows.append(
+                _entry(
+                    day, line=f"unknown|{number}", kind="unknown", memo=text, amount_minor=sign * amount, has_reference=False, order=float(generator.random())
+                )
+            )
     return pl.DataFrame(rows, schema=LINE_COLUMNS)
 
 
@@ -193,7 +252,19 @@ def _other_accounts(log: EventLog) -> pl.DataFrame:
             day = log.horizon.business_day(first + timedelta(days=4 + 7 * place))
             account, memo = ((RECEIVABLES, "Cheque received"), (SALES, "Wholesale invoice"))[place % 2]
             amount, name = int(generator.integers(2_000, 90_000)), ("Quarbourne Textiles Ltd", "Ravcott Studio LLP", "Ulmdale & Sons")[place]
-            rows.append(_entry(day, line=f"other|{number}|{place}", kind="other", name=name, account=account, memo=memo, amount_minor=amount, story=story, order=float(generator.random())))
+            rows.append(
+                _entry(
+                    day,
+                    line=f"other|{number}|{place}",
+                    kind="other",
+                    name=name,
+                    account=account,
+                    memo=memo,
+                    amount_minor=amount,
+                    story=story,
+                    order=float(generator.random()),
+                )
+            )
     return pl.DataFrame(rows, schema=LINE_COLUMNS)
 
 
@@ -213,5 +284,4 @@ def _numbered(log: EventLog, lines: pl.DataFrame) -> pl.DataFrame:
 def _delivered(horizon: Horizon, lines: pl.DataFrame) -> pl.DataFrame:
     period, entered = horizon.calendar.period_of_day("posting_on"), horizon.calendar.period_of_day("entered_on")
     brought = pl.max_horizontal(period, entered)
-    lines = lines.with_columns(period=period, delivered=pl.when(brought.is_in(list(horizon.periods))).then(brought))
-    return lines
+    return lines.with_columns(period=period, delivered=pl.when(brought.is_in(list(horizon.periods))).then(brought))

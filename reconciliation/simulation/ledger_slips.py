@@ -7,25 +7,25 @@ was at the desk. Draws of different mechanisms are independent streams, so toggl
 from datetime import timedelta
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from reconciliation.simulation import stories
 from reconciliation.simulation.business_days import add_business_days
 from reconciliation.simulation.events import EventLog
-from reconciliation.simulation.streams import stream
+from reconciliation.simulation.streams import Floats, Integers, stream
 
 OPERATOR_FACTORS = (0.6, 1.0, 1.9)
 MONDAY_FACTOR, MONTH_END_FACTOR = 1.3, 1.6
 SLIPS = ("wrong_account", "reversed_sign", "wrong_amount", "duplicate_posting", "duplicate_voided", "reverse_and_repost", "back_dated")
 SLIPPING_KINDS = ("payment", "summary", "refund", "payout")
 TOLD = {
-    stories.DUPLICATE_VOIDED: "duplicate_voided", stories.DUPLICATE_OPEN: "duplicate_posting", stories.WRONG_AMOUNT: "wrong_amount", stories.BACK_DATED: "back_dated",
-}  # fmt: skip
+    stories.DUPLICATE_VOIDED: "duplicate_voided",
+    stories.DUPLICATE_OPEN: "duplicate_posting",
+    stories.WRONG_AMOUNT: "wrong_amount",
+    stories.BACK_DATED: "back_dated",
+}
 LATE_BATCH_DAYS = (2, 6)
 PAYOUT_POSTED_NEXT_DAY_SHARE = 0.15
-
-Floats = npt.NDArray[np.float64]
 
 
 def overlooked_transactions(log: EventLog) -> pl.Series:
@@ -35,7 +35,10 @@ def overlooked_transactions(log: EventLog) -> pl.Series:
     missing = stream(seed, "missing postings").random(charges.height) < dirt.missing_posting * _strain(log, charges["local_on"])
     unrecorded = stream(seed, "unrecorded refunds").random(refunds.height) < dirt.unrecorded_refund * _strain(log, refunds["local_on"])
     told = [charges.filter(pl.col("story") == stories.MISSING), refunds.filter(pl.col("story") == stories.UNRECORDED_REFUND)]
-    drawn = [charges.filter(pl.Series(missing) & (pl.col("story") == "") & ~pl.col("is_second")), refunds.filter(pl.Series(unrecorded) & (pl.col("story") == "") & ~pl.col("is_second"))]
+    drawn = [
+        charges.filter(pl.Series(missing) & (pl.col("story") == "") & ~pl.col("is_second")),
+        refunds.filter(pl.Series(unrecorded) & (pl.col("story") == "") & ~pl.col("is_second")),
+    ]
     return pl.concat([frame.select("transaction_id") for frame in (*told, *drawn)])["transaction_id"]
 
 
@@ -113,13 +116,13 @@ def _told_day(log: EventLog) -> pl.Expr:
     return pl.when(pl.col("story") == stories.LATE).then(pl.lit(late)).otherwise(pl.lit(legs))
 
 
-def _late_batches(log: EventLog, intents: pl.DataFrame) -> npt.NDArray[np.int64]:
+def _late_batches(log: EventLog, intents: pl.DataFrame) -> Integers:
     """Delay whole days: the nightly import failed and somebody ran it again later."""
     generator = stream(log.options.seed, "late batches")
     days = pl.date_range(log.horizon.first_on, log.horizon.last_on + timedelta(days=90), "1d", eager=True)
     delay = np.where(generator.random(days.len()) < log.options.dirt.late_batch, generator.integers(*LATE_BATCH_DAYS, days.len()), 0)
     joined = intents.select(due_on="due_on").join(pl.DataFrame({"due_on": days, "delay": delay}), on="due_on", how="left", maintain_order="left")
-    delays: npt.NDArray[np.int64] = joined["delay"].fill_null(0).to_numpy()
+    delays: Integers = joined["delay"].fill_null(0).to_numpy()
     return np.where(intents["kind"].is_in(["payment", "summary"]).to_numpy(), delays, 0)
 
 
@@ -132,19 +135,28 @@ def _with_text(log: EventLog, intents: pl.DataFrame) -> pl.DataFrame:
     typed = intents.with_columns(told, **draws)
     absent, truncated = dirt.reference_absent, dirt.reference_absent + dirt.reference_truncated
     style = (
-        pl.when("told").then(pl.lit("intact"))
-        .when(pl.col("reference") < absent).then(pl.lit("absent"))
-        .when(pl.col("reference") < truncated).then(pl.lit("truncated"))
-        .when(pl.col("reference") < truncated + dirt.reference_reformatted).then(pl.lit("reformatted"))
+        pl.when("told")
+        .then(pl.lit("intact"))
+        .when(pl.col("reference") < absent)
+        .then(pl.lit("absent"))
+        .when(pl.col("reference") < truncated)
+        .then(pl.lit("truncated"))
+        .when(pl.col("reference") < truncated + dirt.reference_reformatted)
+        .then(pl.lit("reformatted"))
         .otherwise(pl.lit("intact"))
-    )  # fmt: skip
+    )
     payout_style = (
-        pl.when("told").then(pl.lit("intact"))
-        .when(pl.col("reference") < dirt.payout_reference_absent).then(pl.lit("absent"))
-        .when(pl.col("reference") < dirt.payout_reference_absent + dirt.payout_reference_trace).then(pl.lit("trace"))
+        pl.when("told")
+        .then(pl.lit("intact"))
+        .when(pl.col("reference") < dirt.payout_reference_absent)
+        .then(pl.lit("absent"))
+        .when(pl.col("reference") < dirt.payout_reference_absent + dirt.payout_reference_trace)
+        .then(pl.lit("trace"))
         .otherwise(pl.lit("intact"))
-    )  # fmt: skip
-    typed = typed.with_columns(style=pl.when(pl.col("kind") == "payout").then(payout_style).when(pl.col("kind").is_in(["payment", "refund"])).then(style).otherwise(pl.lit("intact")))
+    )
+    typed = typed.with_columns(
+        style=pl.when(pl.col("kind") == "payout").then(payout_style).when(pl.col("kind").is_in(["payment", "refund"])).then(style).otherwise(pl.lit("intact"))
+    )
     typed = typed.with_columns(memo=_memo(), name=_name(dirt.name_variant, dirt.name_absent), has_reference=pl.col("style") != "absent")
     return typed.drop("told", "reference", "form", "name_form", "style")
 
@@ -152,17 +164,46 @@ def _with_text(log: EventLog, intents: pl.DataFrame) -> pl.DataFrame:
 def _memo() -> pl.Expr:
     number, form = pl.col("invoice").str.strip_prefix("INV-"), pl.col("form")
     reformatted = (
-        pl.when(form < 0.3).then("INV " + number).when(form < 0.5).then("inv" + number).when(form < 0.7).then("Invoice " + number).when(form < 0.85).then(number)
+        pl.when(form < 0.3)
+        .then("INV " + number)
+        .when(form < 0.5)
+        .then("inv" + number)
+        .when(form < 0.7)
+        .then("Invoice " + number)
+        .when(form < 0.85)
+        .then(number)
         .otherwise("INV" + number + "/1")
-    )  # fmt: skip
+    )
     absent = pl.when(form < 0.5).then(pl.lit("Card sale")).when(form < 0.8).then(pl.lit("Stripe")).otherwise(pl.lit(""))
     style = pl.col("style")
-    reference = pl.when(style == "intact").then("invoice").when(style == "reformatted").then(reformatted).when(style == "truncated").then("INV " + number.str.tail(4)).otherwise(absent)
+    reference = (
+        pl.when(style == "intact")
+        .then("invoice")
+        .when(style == "reformatted")
+        .then(reformatted)
+        .when(style == "truncated")
+        .then("INV " + number.str.tail(4))
+        .otherwise(absent)
+    )
     sale = (reference + " " + pl.col("note")).str.strip_chars(" ")
-    payout_name = pl.when(style == "intact").then(" payout " + pl.col("invoice")).when(style == "trace").then(" payout " + pl.col("customer")).otherwise(pl.lit(" transfer"))
+    payout_name = (
+        pl.when(style == "intact")
+        .then(" payout " + pl.col("invoice"))
+        .when(style == "trace")
+        .then(" payout " + pl.col("customer"))
+        .otherwise(pl.lit(" transfer"))
+    )
     dispute = pl.col("note") + " " + pl.col("invoice")
     kind = pl.col("kind")
-    return pl.when(kind.is_in(["payment", "refund"])).then(sale).when(kind == "payout").then("Stripe" + payout_name + pl.col("note")).when(kind == "dispute").then(dispute).otherwise("note")
+    return (
+        pl.when(kind.is_in(["payment", "refund"]))
+        .then(sale)
+        .when(kind == "payout")
+        .then("Stripe" + payout_name + pl.col("note"))
+        .when(kind == "dispute")
+        .then(dispute)
+        .otherwise("note")
+    )
 
 
 def _name(variant: float, absent: float) -> pl.Expr:
@@ -171,6 +212,16 @@ def _name(variant: float, absent: float) -> pl.Expr:
     reversed_words = words.list.last() + ", " + words.list.slice(0, words.list.len() - 1).list.join(" ")
     initial = name.str.head(1) + " " + words.list.slice(1).list.join(" ")
     typo = name.str.head(3) + name.str.slice(4)
-    varied = pl.when(form < 0.25).then(name.str.to_uppercase()).when(form < 0.5).then(reversed_words).when(form < 0.7).then(initial).when(form < 0.88).then(typo).otherwise(name.str.head(8))
+    varied = (
+        pl.when(form < 0.25)
+        .then(name.str.to_uppercase())
+        .when(form < 0.5)
+        .then(reversed_words)
+        .when(form < 0.7)
+        .then(initial)
+        .when(form < 0.88)
+        .then(typo)
+        .otherwise(name.str.head(8))
+    )
     chosen = pl.when("told").then(name).when(pl.col("name") < absent).then(pl.lit("")).when(pl.col("name") < absent + variant).then(varied).otherwise(name)
     return pl.when(pl.col("kind").is_in(["payout", "summary"])).then(pl.lit("")).otherwise(chosen)

@@ -10,18 +10,14 @@ from functools import lru_cache
 from importlib.resources import files
 
 import numpy as np
-import numpy.typing as npt
 
 from reconciliation.simulation.options import Trade
-from reconciliation.simulation.streams import half_up
+from reconciliation.simulation.streams import Floats, Integers, half_up
 
 ANY_TIME_SHARE = 1 / 12
 QUIET_HOURS = (1, 2)
 """Left empty: the hours that a change to or from summer time skips or repeats."""
 AMOUNT_MINOR_MIN = 100
-
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
 
 from reconciliation.calendar import SECONDS_A_DAY
@@ -23,9 +22,19 @@ ARRIVES_NEXT_DAY_SHARE = 0.65
 BOOKED_LATE_SHARE = 0.04
 
 PAYOUT_COLUMNS = {
-    "payout_id": pl.String, "transaction_id": pl.String, "failure_transaction_id": pl.String, "created": pl.Int64, "arrival_on": pl.Date, "arrived_on": pl.Date,
-    "fails_at": pl.Int64, "amount_minor": pl.Int64, "is_automatic": pl.Boolean, "is_lost": pl.Boolean, "trace": pl.String, "story": pl.String,
-}  # fmt: skip
+    "payout_id": pl.String,
+    "transaction_id": pl.String,
+    "failure_transaction_id": pl.String,
+    "created": pl.Int64,
+    "arrival_on": pl.Date,
+    "arrived_on": pl.Date,
+    "fails_at": pl.Int64,
+    "amount_minor": pl.Int64,
+    "is_automatic": pl.Boolean,
+    "is_lost": pl.Boolean,
+    "trace": pl.String,
+    "story": pl.String,
+}
 
 
 @dataclass(frozen=True)
@@ -99,7 +108,13 @@ def _cuts(options: SimulationOptions, horizon: Horizon) -> list[_Cut]:
     days = sorted(day for day in wanted if day <= last)
     count = len(days)
     ids = [make_ids(generator, prefix, count) for prefix in ("po_", "txn_", "txn_")]
-    second, lag, late, fails, lost = generator.integers(16_200, 23_400, count), generator.random(count), generator.random(count), generator.random(count), generator.random(count)
+    second, lag, late, fails, lost = (
+        generator.integers(16_200, 23_400, count),
+        generator.random(count),
+        generator.random(count),
+        generator.random(count),
+        generator.random(count),
+    )
     traces = generator.integers(10**7, 10**8, count)
     made = []
     for i, day in enumerate(days):
@@ -120,7 +135,12 @@ def _fails_at(options: SimulationOptions, horizon: Horizon, cut: _Cut, amount: i
 def _row(horizon: Horizon, cut: _Cut, amount: int, fails_at: int | None) -> dict[str, object]:
     lost = cut.lost and fails_at is None and cut.day >= horizon.first_on
     arrived = None if fails_at is not None or lost else horizon.business_day(cut.arrival_on, 1 if cut.booked_late else 0)
-    names = {"payout_id": cut.payout_id, "transaction_id": cut.transaction_id, "failure_transaction_id": cut.failure_transaction_id if fails_at else None, "trace": cut.trace}
+    names = {
+        "payout_id": cut.payout_id,
+        "transaction_id": cut.transaction_id,
+        "failure_transaction_id": cut.failure_transaction_id if fails_at else None,
+        "trace": cut.trace,
+    }
     times = {"created": cut.at, "arrival_on": cut.arrival_on, "arrived_on": arrived, "fails_at": fails_at}
     return names | times | {"amount_minor": amount, "is_automatic": True, "is_lost": lost, "story": cut.story if fails_at else ""}
 
@@ -155,6 +175,3 @@ def payout_status(payouts: pl.DataFrame, now: int) -> pl.Series:
     arrival = pl.col("arrival_on").cast(pl.Datetime("us")).dt.epoch("s")
     status = pl.when(pl.col("fails_at").is_not_null()).then(pl.lit("failed")).when(arrival <= now).then(pl.lit("paid")).otherwise(pl.lit("in_transit"))
     return payouts.select(status=status)["status"]
-
-
-Integers = npt.NDArray[np.int64]

@@ -5,13 +5,13 @@ posting style, so that each story can happen in each world. Months and days are 
 """
 
 from dataclasses import dataclass
+from datetime import date
 
-import numpy as np
 import polars as pl
 
 from reconciliation.simulation.horizon import Horizon
 from reconciliation.simulation.options import SimulationOptions
-from reconciliation.simulation.streams import stream
+from reconciliation.simulation.streams import Integers, stream
 
 OPENING = "opening_difference_and_items"
 TWO_LEGS = "two_legs"
@@ -61,6 +61,8 @@ STORIES = {
 
 @dataclass(frozen=True)
 class _Order:
+    """A story's order; a negative day is counted in business days back from the month's last one, so that its payout can be timed."""
+
     story: str
     month: int
     day: int
@@ -76,6 +78,7 @@ _ORDERS = (
     _Order(MISSING, 0, 11, 10, 21_735),
     _Order(DUPLICATE_OPEN, 0, 13, 15, 34_280),
     _Order(PAYOUT_NEGATIVE, 0, 15, 11, 90_000),
+    _Order(PAYOUT_FAILED, 0, -3, 12, 41_250),
     _Order(LATE, 0, 31, 17, 9_725),
     _Order(UNRECORDED_REFUND, 1, 4, 13, 15_640),
     _Order(WRONG_AMOUNT, 1, 9, 9, 53_790),
@@ -89,14 +92,22 @@ def story_orders(options: SimulationOptions, horizon: Horizon) -> pl.DataFrame:
     """Draw the orders of the stories: story, posting, created (epoch seconds), amount_minor; none where no stories are asked for."""
     generator = stream(options.seed, "stories")
     orders = _ORDERS if options.stories else ()
-    days = [min(order.day + int(generator.integers(0, 3)), horizon.month(order.month)[1].day) for order in orders]
     instants = [
-        horizon.epoch(horizon.month(order.month)[0].replace(day=day), order.hour, int(generator.integers(0, 60))) + int(generator.integers(0, 60))
-        for order, day in zip(orders, days, strict=True)
+        horizon.epoch(_day(horizon, order, int(generator.integers(0, 3))), order.hour, int(generator.integers(0, 60))) + int(generator.integers(0, 60))
+        for order in orders
     ]
     amounts = [_distinct_digits(round(order.amount_minor * float(generator.uniform(0.7, 1.6)))) for order in orders]
     text = {"story": [order.story for order in orders], "posting": [order.posting for order in orders]}
-    return pl.DataFrame(text | {"created": instants, "amount_minor": amounts}, schema={"story": pl.String, "posting": pl.String, "created": pl.Int64, "amount_minor": pl.Int64})
+    return pl.DataFrame(
+        text | {"created": instants, "amount_minor": amounts}, schema={"story": pl.String, "posting": pl.String, "created": pl.Int64, "amount_minor": pl.Int64}
+    )
+
+
+def _day(horizon: Horizon, order: _Order, later: int) -> date:
+    first, last = horizon.month(order.month)
+    if order.day < 0:
+        return horizon.business_day(horizon.business_day_before(last), order.day)
+    return first.replace(day=min(order.day + later, last.day))
 
 
 def negative_payout_amount(options: SimulationOptions) -> int:
@@ -113,7 +124,8 @@ def _distinct_digits(amount_minor: int) -> int:
     return amount_minor
 
 
-def exchange_digits(amount_minor: np.ndarray[tuple[int], np.dtype[np.int64]]) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def exchange_digits(amount_minor: Integers) -> Integers:
     """Exchange the last two digits before the decimal point, the slip typists make most."""
     ones, tens = (amount_minor // 100) % 10, (amount_minor // 1000) % 10
-    return amount_minor + (tens - ones) * 100 + (ones - tens) * 1000
+    exchanged: Integers = amount_minor + (tens - ones) * 100 + (ones - tens) * 1000
+    return exchanged

@@ -9,6 +9,10 @@ import zlib
 import numpy as np
 import numpy.typing as npt
 
+Integers = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
 _ALPHABET = np.frombuffer((string.digits + string.ascii_letters).encode(), dtype=np.uint8)
 ID_LENGTH = 10
 
@@ -24,6 +28,6 @@ def make_ids(generator: np.random.Generator, prefix: str, count: int) -> list[st
     return [f"{prefix}{tail}" for tail in np.ascontiguousarray(letters).view(f"S{ID_LENGTH}").ravel().astype(str).tolist()] if count else []
 
 
-def half_up(values: npt.NDArray[np.float64]) -> npt.NDArray[np.int64]:
+def half_up(values: Floats) -> Integers:
     """Round half up to whole minor units; for amounts that are zero or more."""
     return np.floor(values + 0.5).astype(np.int64)

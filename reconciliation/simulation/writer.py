@@ -17,10 +17,35 @@ from reconciliation.simulation.ledger_intents import decimal_text
 from reconciliation.simulation.ledger_recorder import CLEARING, opening_payouts
 
 CAMT_NAMESPACE = "urn:iso:std:iso:20022:tech:xsd:camt.053.001.02"
-OPENING_COLUMNS = (
-    "item_id,book,leg,side,stripe_account,balance_transaction_id,component,payout_id,source_file,source_row,date,age_days,age_bucket,amount,currency,counterparty,reference,description,"
-    "break_id,kind,cause,nature,disposition,origin_period,journal_id,cleared_after_cutoff_on,cleared_by_item"
-).split(",")
+OPENING_COLUMNS = [
+    "item_id",
+    "book",
+    "leg",
+    "side",
+    "stripe_account",
+    "balance_transaction_id",
+    "component",
+    "payout_id",
+    "source_file",
+    "source_row",
+    "date",
+    "age_days",
+    "age_bucket",
+    "amount",
+    "currency",
+    "counterparty",
+    "reference",
+    "description",
+    "break_id",
+    "kind",
+    "cause",
+    "nature",
+    "disposition",
+    "origin_period",
+    "journal_id",
+    "cleared_after_cutoff_on",
+    "cleared_by_item",
+]
 
 
 def write_company(company: Company, folder: Path) -> None:
@@ -61,10 +86,18 @@ def _export(company: Company, lines: pl.DataFrame) -> pl.DataFrame:
     amount = decimal_text("size", currency_exponent(currency))
     lines = lines.sort("posting_on", "internal_id").with_columns(size=pl.col("amount_minor").abs())
     return lines.select(
-        pl.col("internal_id").alias("Internal ID"), pl.col("posting_on").dt.strftime("%d/%m/%Y").alias("Date"), pl.col("posting_on").dt.strftime("%b %Y").alias("Period"),
-        pl.col("type").alias("Type"), pl.col("document").alias("Document Number"), _blank("name").alias("Name"), pl.col("account").alias("Account"), _blank("memo").alias("Memo"),
-        pl.when(pl.col("amount_minor") >= 0).then(amount).alias("Debit"), pl.when(pl.col("amount_minor") < 0).then(amount).alias("Credit"), pl.lit(currency).alias("Currency"),
-    )  # fmt: skip
+        pl.col("internal_id").alias("Internal ID"),
+        pl.col("posting_on").dt.strftime("%d/%m/%Y").alias("Date"),
+        pl.col("posting_on").dt.strftime("%b %Y").alias("Period"),
+        pl.col("type").alias("Type"),
+        pl.col("document").alias("Document Number"),
+        _blank("name").alias("Name"),
+        pl.col("account").alias("Account"),
+        _blank("memo").alias("Memo"),
+        pl.when(pl.col("amount_minor") >= 0).then(amount).alias("Debit"),
+        pl.when(pl.col("amount_minor") < 0).then(amount).alias("Credit"),
+        pl.lit(currency).alias("Currency"),
+    )
 
 
 def _blank(column: str) -> pl.Expr:
@@ -76,10 +109,14 @@ def trial_balance(company: Company, period: str) -> pl.DataFrame:
     currency, horizon = company.options.currency, company.log.horizon
     known = company.ledger.lines.filter((pl.col("account") == CLEARING) & (pl.col("delivered") <= period))
     rows = [(horizon.calendar.preceding(horizon.periods[0]), company.ledger.opening_minor)]
-    for month in horizon.periods:
-        if month <= period:
-            rows.append((month, company.ledger.opening_minor + int(known.filter(pl.col("period") <= month)["amount_minor"].sum())))
-    return pl.DataFrame([{"account": CLEARING, "currency": currency, "period": month, "closing_balance": format_minor(minor, currency)} for month, minor in rows])
+    rows += [
+        (month, company.ledger.opening_minor + int(known.filter(pl.col("period") <= month)["amount_minor"].sum()))
+        for month in horizon.periods
+        if month <= period
+    ]
+    return pl.DataFrame(
+        [{"account": CLEARING, "currency": currency, "period": month, "closing_balance": format_minor(minor, currency)} for month, minor in rows]
+    )
 
 
 def opening_items(company: Company) -> pl.DataFrame:
@@ -89,9 +126,28 @@ def opening_items(company: Company) -> pl.DataFrame:
     rows = []
     for payout in opening_payouts(company.log).iter_rows(named=True):
         age = (cut_off - payout["local_on"]).days
-        shared = {"book": "main", "side": "stripe", "payout_id": payout["payout_id"], "date": payout["local_on"].isoformat(), "age_days": str(age), "age_bucket": "0-3" if age < 4 else "4-7"}
-        texts = {"currency": currency, "description": "STRIPE PAYOUT", "cause": "payout_in_transit", "nature": "timing", "origin_period": horizon.calendar.period_of(payout["local_on"])}
-        books = {"leg": "books", "item_id": payout["transaction_id"] + "/gross", "balance_transaction_id": payout["transaction_id"], "component": "gross", "kind": "missing_in_ledger"}
+        shared = {
+            "book": "main",
+            "side": "stripe",
+            "payout_id": payout["payout_id"],
+            "date": payout["local_on"].isoformat(),
+            "age_days": str(age),
+            "age_bucket": "0-3" if age < 4 else "4-7",
+        }
+        texts = {
+            "currency": currency,
+            "description": "STRIPE PAYOUT",
+            "cause": "payout_in_transit",
+            "nature": "timing",
+            "origin_period": horizon.calendar.period_of(payout["local_on"]),
+        }
+        books = {
+            "leg": "books",
+            "item_id": payout["transaction_id"] + "/gross",
+            "balance_transaction_id": payout["transaction_id"],
+            "component": "gross",
+            "kind": "missing_in_ledger",
+        }
         cash = {"leg": "cash", "item_id": payout["payout_id"], "kind": "payout_not_in_bank"}
         if payout["is_open_in_books"]:
             rows.append({**shared, **texts, **books, "amount": format_minor(-payout["amount_minor"], currency)})
@@ -132,9 +188,11 @@ def _balance(code: str, amount_minor: int, day: date, currency: str) -> str:
 def _entry(row: dict[str, object], number: int, currency: str) -> str:
     amount = row["amount_minor"]
     day, text = row["booked_on"], escape(str(row["description"]))
-    party = f"<RltdPties><{'Cdtr' if _is_debit(amount) else 'Dbtr'}><Nm>{escape(str(row['counterparty']))}</Nm></{'Cdtr' if _is_debit(amount) else 'Dbtr'}></RltdPties>" if row["counterparty"] else ""
+    role = "Cdtr" if _is_debit(amount) else "Dbtr"
+    party = f"<RltdPties><{role}><Nm>{escape(str(row['counterparty']))}</Nm></{role}></RltdPties>" if row["counterparty"] else ""
     return (
-        f"   <Ntry><NtryRef>{number}</NtryRef>{_amount(int(str(amount)), currency)}<Sts>BOOK</Sts><BookgDt><Dt>{day}</Dt></BookgDt><ValDt><Dt>{day}</Dt></ValDt>"
+        f"   <Ntry><NtryRef>{number}</NtryRef>{_amount(int(str(amount)), currency)}<Sts>BOOK</Sts>"
+        f"<BookgDt><Dt>{day}</Dt></BookgDt><ValDt><Dt>{day}</Dt></ValDt>"
         f"<AcctSvcrRef>{row['servicer_reference']}</AcctSvcrRef><BkTxCd><Prtry><Cd>{'DD' if _is_debit(amount) else 'FP'}</Cd></Prtry></BkTxCd>"
         f"<NtryDtls><TxDtls><Refs><EndToEndId>{escape(str(row['end_to_end']))}</EndToEndId></Refs>{party}<RmtInf><Ustrd>{text}</Ustrd></RmtInf></TxDtls></NtryDtls></Ntry>\n"
     )
@@ -205,10 +263,10 @@ Posting {options.posting_style}, fees by {options.fee_style}, payouts posted {op
 | path | what it is |
 |---|---|
 | `stripe/` | API objects as the sandbox server reads them, read a few days after the last month |
-| `deliveries/<month>/` | what finance drops into the inbox before that month is closed: ledger exports, bank statement, trial balance (replaces the one before) |
+| `deliveries/<month>/` | what finance drops into the inbox before that month is closed; its trial balance replaces the one before |
 | `opening_items.csv` | `reconcile open --period {options.first_period} --ledger "{CLEARING}={opening}" --items opening_items.csv` |
 | `truth/items.csv` | one row an item that is not plainly matched at the end of `period`, with cause, nature and whether a person must act |
-| `truth/matches.csv` | true edges: component -> ledger document, payout -> bank reference (the end-to-end id, else the bank's own); `decidable` is false where the records cannot tell |
+| `truth/matches.csv` | true edges: component -> ledger document, payout -> bank reference (end-to-end id, else the bank's own); `decidable`: the records can tell |
 | `truth/pairs.csv` | items of one side that belong together |
 | `truth/stories.csv` | where each story is found |
 

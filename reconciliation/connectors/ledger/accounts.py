@@ -69,7 +69,7 @@ def resolve_currency(rows: pl.DataFrame, mapped: pl.DataFrame, *, base_currency:
         The rows with `account` (the settings' spelling where mapped), `is_mapped`, and `currency` (null where a mapped account has several
         currencies and the line states none of them).
     """
-    listed = mapped.group_by("account_key").agg(pl.col("account").first(), pl.col("mapped_currency").alias("listed"))
+    listed = mapped.group_by("account_key").agg(pl.col("account").first().alias("mapped_account"), pl.col("mapped_currency").alias("listed"))
     joined = rows.join(listed, on="account_key", how="left", maintain_order="left")
     only = pl.when(pl.col("listed").list.len() == 1).then(pl.col("listed").list.first())
     stated = pl.when(pl.col("listed").list.contains(pl.col("currency_stated"))).then("currency_stated")
@@ -77,5 +77,5 @@ def resolve_currency(rows: pl.DataFrame, mapped: pl.DataFrame, *, base_currency:
     return joined.with_columns(
         is_mapped=pl.col("listed").is_not_null(),
         currency=pl.when(pl.col("listed").is_null()).then(unmapped).otherwise(pl.coalesce(stated, only)),
-        account=pl.coalesce("account", "account_key"),
-    ).drop("listed")
+        account=pl.coalesce("mapped_account", "account_key"),
+    ).drop("listed", "mapped_account")

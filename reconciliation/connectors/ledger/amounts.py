@@ -47,10 +47,12 @@ def account_amounts(rows: pl.DataFrame, table: Table, *, base_currency: str, fau
     base_is_known = pl.lit(True) if has_foreign else is_base
     rows = rows.with_columns(amount_minor=to_minor("amount", "currency"), base_amount_minor=pl.when(base_is_known).then(to_minor("base", "base_currency")))
     unfit = rows.filter(pl.col("amount_minor").is_null() & pl.col("currency").is_not_null())
-    for row, currency, amount_text in unfit.select("row", "currency", "amount").head(21).iter_rows():
+    for record in unfit.head(21).iter_rows(named=True):
+        column = next(table.layout.header(field) for field in ("foreign_amount", "debit", "credit", "amount") if record[field])
+        row, currency, amount_text = record["row"], record["currency"], record["amount"]
         faults.add(
             row=row,
-            column=_money_header(table),
+            column=column,
             message=f"{show_thousandths(amount_text)} has more decimals than {currency} has, or is larger than any amount that is accepted; correct it",
         )
     _check_hints(rows, table, base_currency, faults)

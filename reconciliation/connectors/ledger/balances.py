@@ -113,7 +113,7 @@ def _read_periods(frame: pl.DataFrame, layout: Layout, settings: Settings, fault
 
 def _map_rows(frame: pl.DataFrame, layout: Layout, settings: Settings, faults: Faults) -> pl.DataFrame:
     mapped = mapped_accounts(settings)
-    rows = resolve_currency(frame.drop("account", "currency"), mapped, base_currency=settings.entity.currency)
+    rows = resolve_currency(frame.drop("currency"), mapped, base_currency=settings.entity.currency)
     listed = (pl.col("currency_stated") == pl.col("currency")) | (pl.col("currency_stated") == "")
     rows = rows.with_columns(is_mapped=(pl.col("is_mapped") & listed.fill_null(value=False)) if mapped.height else pl.lit(True))
     rows = rows.with_columns(

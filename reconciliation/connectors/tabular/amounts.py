@@ -151,7 +151,7 @@ def read_amounts(texts: pl.DataFrame, *, stated_mark: str | None, has_decimals: 
     Returns:
         The reading; with faults, its values are incomplete and the table must be refused.
     """
-    simple = pl.col("text").str.contains(r"^-?\d+([.,]\d{1,2})?$")
+    simple = pl.col("text").str.contains(r"^-?[0-9]+([.,][0-9]{1,2})?$")
     parsed, faults = _take_all_apart(texts.filter(~simple))
     quick = texts.filter(simple).select(
         "text", "row", "column",
@@ -229,7 +229,7 @@ def _misfits(cores: pl.DataFrame, *, mark: str, why: str) -> list[Fault]:
 
 def _thousandths(cores: pl.DataFrame, mark: str) -> pl.DataFrame:
     parts = pl.col("core").str.splitn(mark, 2)
-    whole = parts.struct.field("field_0").str.replace_all(r"\D", "").str.strip_chars_start("0")
+    whole = parts.struct.field("field_0").str.replace_all("[^0-9]", "").str.strip_chars_start("0")
     fraction = parts.struct.field("field_1").fill_null("")
     excess = fraction.str.slice(3).str.contains("[1-9]") | (whole.str.len_chars() > _WHOLE_DIGITS_MAX)
     digits = whole + fraction.str.slice(0, 3).str.pad_end(3, "0")

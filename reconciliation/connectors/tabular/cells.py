@@ -55,11 +55,14 @@ class CsvGrid:
     delimiters: tuple[str, ...]
 
     def head(self, *, delimiter: str, count: int) -> list[list[str]]:
-        """Return the first records as cut by a delimiter; fewer where the text cannot be cut so."""
+        """Return the first records as cut by a delimiter; those before the fault where the text cannot be cut so."""
+        found: list[list[str]] = []
         try:
-            return [[cell.strip() for cell in record] for record in islice(_records(self, delimiter), count)]
+            for record in islice(_records(self, delimiter), count):
+                found.append([cell.strip() for cell in record])  # noqa: PERF401  # what came before a fault is kept
         except FileRefusedError:
-            return []
+            return found
+        return found
 
     def body(self, *, delimiter: str, after_row: int, width: int) -> Body:
         """Read all records behind a row.

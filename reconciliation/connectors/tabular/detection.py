@@ -56,6 +56,7 @@ def detect_layout(grid: Grid, profiles: Sequence[Profile]) -> Layout:
             best = layout
     if best is None or best.confidence < CONFIDENCE_MIN:
         raise _not_recognized(grid, profiles)
+    _refuse_incomplete(grid, profiles, best)
     _refuse_duplicates(grid.file, best)
     _refuse_renamed(grid.file, best)
     return best
@@ -115,6 +116,16 @@ def _refuse_duplicates(file: str, layout: Layout) -> None:
                 file=file, row=layout.header_row, column=layout.headers[place],
                 message=f"the header appears {len(again)} times (columns {places}) and its column is read as {field}; rename or remove the others",
             )  # fmt: skip
+
+
+def _refuse_incomplete(grid: Grid, profiles: Sequence[Profile], layout: Layout) -> None:
+    """Refuse a system's export that lacks one required column, rather than read it as a plain table with less in it."""
+    keys = {header_key(header) for header in layout.headers}
+    for profile in profiles:
+        found = {field: 0 for field, names in profile.columns.items() if any(header_key(name) in keys for name in names)}
+        telling = [field for field in profile.signature if field in found]
+        if profile != layout.profile and not layout.profile.signature and len(telling) >= 2 and len(telling) + 1 >= len(profile.signature):
+            raise _not_recognized(grid, (profile,))
 
 
 def _refuse_renamed(file: str, layout: Layout) -> None:

@@ -18,7 +18,7 @@ def match_exact_references(pool: Pool, *, kinds: tuple[str, ...], score: float) 
     """Propose lines and components (or whole transactions) that share a reference of some kinds and the amount."""
     key = ["value", "currency", "amount_minor"]
     values = pool.values(*kinds)
-    lines = _ranked(pool.postings().select("item_id", "currency", "amount_minor", "date").join(values, on="item_id"), key, "item_id")
+    lines = _ranked(pool.postings().select("item_id", "currency", "amount_minor", "date", "occurred_at").join(values, on="item_id"), key, "item_id")
     offered = variants(pool.items.filter(pl.col("side").is_in(["stripe", "residual"])))
     candidates = _ranked(offered.join(values, left_on="key_id", right_on="item_id"), key, "variant")
     pairs = lines.join(candidates, on=[*key, "rank"], suffix="_stripe")
@@ -53,4 +53,4 @@ def match_opening_write_offs(pool: Pool) -> pl.DataFrame:
 
 
 def _ranked(frame: pl.DataFrame, key: list[str], name: str) -> pl.DataFrame:
-    return frame.sort("date", name).with_columns(rank=pl.int_range(pl.len()).over(key))
+    return frame.sort("date", "occurred_at", name).with_columns(rank=pl.int_range(pl.len()).over(key))

@@ -1,21 +1,22 @@
 """A shared reference and another amount -> one match with a difference, which becomes a residual.
 
 Conditions: an invoice or Stripe id that only one open ledger line and one open transaction carry, the same sign, dated
-within the window. The form (gross, or net of fees) whose amount is nearer is taken.
+within the window. The form, gross or net of fees, is the one its channel was seen to be posted in.
 
 Worked: charge settled at 85.71, line PYMT-2003 of 86.00, both INV-1003: matched, residual -0.29.
 """
 
 import polars as pl
 
-from reconciliation.matching.pool import Pool, lag_in_words, pair_proposals, variants
+from reconciliation.matching.pool import Pool, channel_of, lag_in_words, pair_proposals, variants
 
 
 def match_reference_differences(pool: Pool) -> pl.DataFrame:
     """Propose pairs that share a unique reference but not the amount."""
     lines = pool.postings().filter(~pl.col("item_id").is_in(pool.values("journal")["item_id"].implode()))
     values = pool.values("stripe_id", "invoice")
-    offered = variants(pool.side("stripe")).filter((pl.col("component") == "gross") | (pl.col("form") == "net"))
+    is_net = channel_of().is_in(sorted(pool.net_channels))
+    offered = variants(pool.side("stripe")).filter(pl.when(is_net).then(pl.col("form") == "net").otherwise((pl.col("form") == "single") & (pl.col("component") == "gross")))
     named_lines = lines.join(values, on="item_id").with_columns(n=pl.col("item_id").n_unique().over("value", "currency", pl.col("amount_minor").sign()))
     named_offers = offered.join(values, left_on="key_id", right_on="item_id").with_columns(
         m=pl.col("key_id").n_unique().over("value", "currency", pl.col("amount_minor").sign())

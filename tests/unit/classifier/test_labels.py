@@ -17,11 +17,12 @@ ITEMS = pl.DataFrame(
         ("books", "glh_00ff/1", "ledger", "", "INV-3", "ledger/2026-10.csv", "14"),
         ("books", "po_1", "stripe", "", "", "", ""),
         ("cash", "po_1", "stripe", "", "", "", ""),
+        ("books", "op_1", "opening", "", "", "", ""),
         ("cash", "bk_aa/1", "bank", "", "REF-1", "bank/2026-10.xml", "3"),
     ],
     schema=["leg", "item_id", "side", "document", "reference", "source_file", "source_row"],
     orient="row",
-)
+).with_columns(account=pl.lit("1050 Stripe Clearing"))
 MEMBERS = pl.DataFrame({"leg": ["books"] * 2, "item_id": ["txn_1/gross", "gl_JE-7/1"], "match_id": ["mt_1", "mt_1"]})
 
 
@@ -50,8 +51,11 @@ def label(item_ids: list[str], truth: pl.DataFrame, *, leg: str = "books", match
         (["po_1"], "cash", "po_1"),
         (["bk_aa/1"], "cash", "REF-1"),
         (["bk_aa/1"], "cash", "2026-10.xml:3"),
+        (["op_1"], "books", "opening:1050"),
+        (["txn_1/fee"], "books", "residual:txn_1/gross;txn_1/fee;JE-1"),
+        (["gl_JE-7/1"], "books", "JE-6;JE-7"),
     ],
-    ids=["component", "ledger document", "line without document", "payout", "bank reference", "bank file and row"],
+    ids=["component", "ledger document", "line without document", "payout", "bank reference", "bank file and row", "opening", "member of a residual", "one of several documents"],
 )
 def test_each_kind_of_item_is_met_by_its_name(item_ids: list[str], leg: str, name: str) -> None:
     assert label(item_ids, make_truth((leg, name, "missing_posting", True)), leg=leg) == (True, "missing_posting", True)

@@ -64,7 +64,7 @@ def reconcile(folder: Path) -> list[MonthRun]:
             }
         )
         items = pl.DataFrame({"leg": ["books"] * count, "item_id": part["item"], "side": ["stripe"] * count}).with_columns(
-            *(pl.lit("").alias(name) for name in ("document", "reference", "source_file", "source_row"))
+            *(pl.lit("").alias(name) for name in ("document", "reference", "source_file", "source_row", "account"))
         )
         members = pl.DataFrame(schema={"leg": pl.String, "item_id": pl.String, "match_id": pl.String})
         runs.append(MonthRun(period=month, features=features, breaks=breaks, items=items, members=members))

@@ -39,8 +39,8 @@ def settings(make_settings: Callable[..., Settings]) -> Settings:
 def export() -> Callable[..., InboxFile]:
     """Make a NetSuite export of rows (without header), or of whole content."""
 
-    def make(*rows: str, name: str = "inbox/ledger/a.csv", delivery: int = 1, header: str = HEADER, content: bytes | None = None) -> InboxFile:
+    def make(*rows: str, name: str = "", delivery: int = 1, header: str = HEADER, content: bytes | None = None) -> InboxFile:
         data = content if content is not None else ("\n".join((header, *rows)) + "\n").encode()
-        return InboxFile(name=name, content=data, sha256=hashlib.sha256(data).hexdigest(), delivery=delivery)
+        return InboxFile(name=name or f"inbox/ledger/{'abc'[delivery - 1]}.csv", content=data, sha256=hashlib.sha256(data).hexdigest(), delivery=delivery)
 
     return make
