@@ -28,7 +28,7 @@ def build(partitions: Partitions, *, zone: str) -> list[dg.AssetsDefinition]:
     def journal_entries(context: dg.AssetExecutionContext, lake: LakeResource) -> Materialized:
         """One row is a line of a proposed entry, balanced by cause and period; finance posts it in the ERP."""
         work = lake.month(context.partition_key)
-        journals = propose_journals(work.frame("scored"), work.recall("explained", Explained), work.recall("carried", CarriedIn), work.month())
+        journals = propose_journals(work.frame("scored"), work.recall("carried", CarriedIn), work.month())
         work.keep("journals", journals)
         return dg.MaterializeResult(metadata=describe_rows(journals.lines, money="debit_minor"))
 

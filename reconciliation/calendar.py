@@ -6,6 +6,7 @@ A period is named `2026-10`. The calendar is `month`, or a file of period, first
 import csv
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -108,7 +109,7 @@ def read_calendar(*, zone: str, calendar: str, folder: Path) -> Calendar:
             rows = [(row["period"], date.fromisoformat(row["first day"]), date.fromisoformat(row["last day"])) for row in csv.DictReader(handle)]
     except (OSError, KeyError, ValueError) as error:
         raise SettingsError(f"[close] calendar = {calendar!r}: {error}; expected 'month' or a CSV with period, first day, last day") from error
-    for earlier, later in zip(rows, rows[1:], strict=False):
+    for earlier, later in pairwise(rows):
         if later[1] != earlier[2] + timedelta(days=1):
             raise SettingsError(f"{path}: period {later[0]} begins on {later[1]}, expected the day after {earlier[0]} ends ({earlier[2]})")
     return Calendar(zone, tuple(rows))
@@ -116,7 +117,7 @@ def read_calendar(*, zone: str, calendar: str, folder: Path) -> Calendar:
 
 def _year_and_month(period: str) -> tuple[int, int]:
     try:
-        first = datetime.strptime(period, "%Y-%m")
+        first = date.fromisoformat(f"{period}-01")
     except ValueError as error:
         raise SettingsError(f"period {period!r} is not a month; write it as 2026-10") from error
     return first.year, first.month

@@ -195,7 +195,7 @@ def read_settings(file: Path | None = None) -> Settings:
     try:
         settings = Settings.model_validate({**content, "folder": path.resolve().parent})
     except ValidationError as error:
-        raise SettingsError("\n".join(_describe(path, content, fault) for fault in error.errors())) from None
+        raise SettingsError("\n".join(_describe(path, fault) for fault in error.errors())) from None
     _check_books(path, settings)
     return settings
 
@@ -226,13 +226,13 @@ def _check_books(path: Path, settings: Settings) -> None:
                 if (kind, name) in seen:
                     faults.append(f"{path}: {kind} {name!r} is in book {seen[kind, name]!r} and again in {book.name!r}; list it once")
                 seen[kind, name] = book.name
-    names = [book.name for book in settings.books]
-    faults += [f"{path}: two books are named {name!r}" for name in sorted({n for n in names if names.count(n) > 1})]
+    book_names = [book.name for book in settings.books]
+    faults += [f"{path}: two books are named {name!r}" for name in sorted({n for n in book_names if book_names.count(n) > 1})]
     if faults:
         raise SettingsError("\n".join(faults))
 
 
-def _describe(path: Path, content: dict[str, Any], fault: Any) -> str:
+def _describe(path: Path, fault: Any) -> str:
     place = ".".join(str(part) for part in fault["loc"])
     if fault["type"] == "extra_forbidden":
         known = _known_keys(fault["loc"][:-1])

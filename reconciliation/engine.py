@@ -18,7 +18,8 @@ def query(sql: str, **frames: pl.DataFrame) -> pl.DataFrame:
     with duckdb.connect(config={"enable_external_access": False, "lock_configuration": True}) as connection:
         for name, frame in frames.items():
             connection.register(name, frame)
-        return connection.sql(sql).pl()
+        result: pl.DataFrame = connection.sql(sql).pl()
+        return result
 
 
 def content_ids(frame: pl.DataFrame, *, prefix: str) -> pl.Series:

@@ -94,7 +94,8 @@ class Lake:
         Args:
             table: table name.
             account: Stripe account.
-            frame: rows of all the days; `day_column` holds each row's local day and is kept in the file.
+            frame: rows of all the days.
+            day_column: its column with each row's local day.
             days: every day that was pulled, with rows or without.
             pages: the raw responses the frame was made from.
         """

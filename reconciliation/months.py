@@ -25,7 +25,8 @@ TABLES = [
     "items",
     "references",
     "members",
-    "explained", "open_items",
+    "explained",
+    "open_items",
     "breaks",
     "features",
     "balances",
@@ -48,7 +49,7 @@ def lock_scope(book: str, period: str) -> str:
     return f"lock/{period}/{book}"
 
 
-def locked_through(lake: Lake, settings: Settings) -> str:
+def locked_through(lake: Lake) -> str:
     """Return the last locked period, or an empty text."""
     periods = sorted({scope.split("/")[1] for scope in lake.scopes("lock")})
     return periods[-1] if periods else ""
@@ -65,7 +66,7 @@ def months_to_compute(lake: Lake, settings: Settings, period: str) -> list[str]:
     calendar.first_day(period)
     if period < settings.start.period:
         raise SettingsError(f"period {period} lies before the first month reconciled ([start] period = {settings.start.period})")
-    locked = locked_through(lake, settings)
+    locked = locked_through(lake)
     if locked and period <= locked:
         raise LockedPeriodError(
             f"{period} is locked and does not change any more; its package is in {settings.path(settings.close.folder) / period / 'latest'}, later arrivals stand in {calendar.following(locked)}"
@@ -93,9 +94,7 @@ def define_month(lake: Lake, settings: Settings, book: Book, period: str, *, com
         )
     if day > whole:
         raise SettingsError(f"--as-of {day}: Stripe's data is complete through {whole}; name that day or an earlier one")
-    return Month(
-        period, book, settings, calendar, min(calendar.cut_off(period), calendar.day_start(day + timedelta(days=1))), day, locked_through(lake, settings)
-    )
+    return Month(period, book, settings, calendar, min(calendar.cut_off(period), calendar.day_start(day + timedelta(days=1))), day, locked_through(lake))
 
 
 def complete_book(book: Book, lines: pl.DataFrame) -> Book:
@@ -221,7 +220,7 @@ def lock_month(lake: Lake, settings: Settings, period: str) -> None:
         LockedPeriodError: it is locked already, or an earlier month is still open.
         InputsMissingError: it was not reconciled.
     """
-    locked = locked_through(lake, settings)
+    locked = locked_through(lake)
     if locked and period <= locked:
         raise LockedPeriodError(f"{period} is locked already")
     expected = settings.calendar.following(locked) if locked else settings.start.period

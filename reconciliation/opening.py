@@ -76,7 +76,9 @@ def read_items_file(path: Path, settings: Settings) -> pl.DataFrame:
     if faults:
         raise FileRefusedError(file=str(path), message="; ".join(faults[:20]) + "; correct them and repeat")
     kept = rows.drop("amount", "date", "age_days", strict=False)
-    return read_opening_items(kept.with_columns(pl.Series("amount_minor", amounts, dtype=pl.Int64), pl.Series("date", days, dtype=pl.Date)), calendar=settings.calendar)
+    return read_opening_items(
+        kept.with_columns(pl.Series("amount_minor", amounts, dtype=pl.Int64), pl.Series("date", days, dtype=pl.Date)), calendar=settings.calendar
+    )
 
 
 def _read_text_table(path: Path) -> pl.DataFrame:

@@ -72,7 +72,7 @@ def reconcile_month(sources: Sources, month: Month, carried: CarriedIn, *, score
     explained = explain_breaks(population, matching, carried, month, rates)
     scored = score_breaks(explained, score(explained.features))
     balances = close_balances(sources, month, carried, population)
-    journals = propose_journals(scored, explained, carried, month)
+    journals = propose_journals(scored, carried, month)
     breaks = describe_breaks(scored, explained, month)
     statement = state_month(explained.items, matching.members, scored, balances, month)
     return Reconciliation(
@@ -80,7 +80,9 @@ def reconcile_month(sources: Sources, month: Month, carried: CarriedIn, *, score
         carried,
         explained.items,
         explained.references,
-        matching.members, scored, journals.open_items,
+        matching.members,
+        scored,
+        journals.open_items,
         breaks,
         explained.features,
         balances,

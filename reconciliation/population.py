@@ -3,7 +3,6 @@
 The population of a leg is: opening open items + items dated in the month + items of locked months that arrived since.
 """
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -183,7 +182,12 @@ def open_book(sources: Sources, month: Month, *, opening_items: pl.DataFrame | N
     references = extract_references(items)
     both = pl.concat([cast_items(items).drop("reference_text"), opening])
     return CarriedIn(
-        both, references, OpenItem.create_empty(), pl.DataFrame(), balances.select("currency", "stripe_minor", "ledger_minor"), Item.create_empty().select("leg", "item_id")
+        both,
+        references,
+        OpenItem.create_empty(),
+        pl.DataFrame(),
+        balances.select("currency", "stripe_minor", "ledger_minor"),
+        Item.create_empty().select("leg", "item_id"),
     )
 
 
@@ -225,7 +229,7 @@ def _complete_opening_items(given: pl.DataFrame, before: pl.DataFrame, month: Mo
     keys = ["leg", "item_id"]
     known = before.join(given.select(keys), on=keys, how="semi")
     unknown = given.join(known, on=keys, how="anti").with_columns(book=pl.lit(month.book.name), population=pl.lit("carried"))
-    return pl.concat([known, unknown.select(known.columns).cast(dict(known.schema))])
+    return pl.concat([known, unknown.select(known.columns).cast(known.schema)])
 
 
 def _find_lookback_items(listed: pl.DataFrame, month: Month) -> pl.DataFrame:
@@ -265,7 +269,7 @@ def _opening_differences(differences: pl.DataFrame, month: Month) -> pl.DataFram
     return made.with_columns(**blank).select(pl.col(name).cast(dtype) for name, dtype in empty.schema.items())
 
 
-def read_opening_items(rows: pl.DataFrame, *, calendar: Calendar, parse: Collection[str] = ()) -> pl.DataFrame:
+def read_opening_items(rows: pl.DataFrame, *, calendar: Calendar) -> pl.DataFrame:
     """Turn rows of an `open_items.csv` (text columns) into `Item` columns with `reference_text`.
 
     Needed: leg, side, date, amount (already `amount_minor`), currency. An item without an id gets one from its content.

@@ -1,5 +1,7 @@
 """RapidFuzz over columns: the only door to it. Scores are 0 to 1; a missing text gives null, not zero."""
 
+from typing import Any
+
 import polars as pl
 from rapidfuzz import fuzz, process, utils
 
@@ -18,7 +20,7 @@ def contained_similarity(text: pl.Series, part: pl.Series) -> pl.Series:
     return _score(text, part, fuzz.partial_ratio)
 
 
-def _score(left: pl.Series, right: pl.Series, scorer: object) -> pl.Series:
+def _score(left: pl.Series, right: pl.Series, scorer: Any) -> pl.Series:
     pairs = pl.DataFrame({"left": left.fill_null(""), "right": right.fill_null("")})
     distinct = pairs.unique(maintain_order=True)
     scores = process.cpdist(distinct["left"].to_list(), distinct["right"].to_list(), scorer=scorer, processor=utils.default_process, workers=1, score_cutoff=0)

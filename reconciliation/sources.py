@@ -55,7 +55,7 @@ def read_stripe_tables(lake: Lake, book: Book) -> dict[str, pl.DataFrame]:
             frame = lake.read_days(name, account=account)
             if frame is None:
                 raise InputsMissingError(f"{lake.root}: nothing was pulled from Stripe account {account!r} ({name}); run without --no-pull")
-            frames.append(frame.select(frames[0].columns).cast(dict(frames[0].schema)))
+            frames.append(frame.select(frames[0].columns).cast(frames[0].schema))
     return {name: pl.concat(frames).unique(maintain_order=True) for name, frames in tables.items()}
 
 

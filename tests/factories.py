@@ -34,7 +34,16 @@ def ledger(document, amount, memo="", *, day=DAY, name="", currency="GBP", **oth
 
 def bank(identity, amount, description="", *, day=DAY, currency="GBP"):
     """Describe a bank line."""
-    return {"leg": "cash", "item_id": identity, "side": "bank", "amount_minor": amount, "description": description, "date": day, "currency": currency, "text": description}
+    return {
+        "leg": "cash",
+        "item_id": identity,
+        "side": "bank",
+        "amount_minor": amount,
+        "description": description,
+        "date": day,
+        "currency": currency,
+        "text": description,
+    }
 
 
 def items(*rows):

@@ -42,6 +42,8 @@ def render_card(manifest: dict[str, Any]) -> str:
         _decided(manifest["metrics"].get("decided", [])),
         "## Causes",
         _causes(manifest["metrics"]["causes"]),
+        "## A mechanism it never met",
+        _left_out(manifest["left_out"]),
         "## Segments",
         _segments(manifest["metrics"]["segments"]),
         "## Is the simulated world too easy?",
@@ -91,7 +93,7 @@ def _sets(metrics: dict[str, Any]) -> str:
     ]
     new = metrics["mechanisms_never_learned"]
     never = (
-        f"True exceptions by mechanisms that it never learned from: {new['exceptions']:,} ({', '.join(new['stories']) or 'none'}); "
+        f"True exceptions by mechanisms that it never learned from: {new['exceptions']:,} ({', '.join(new['causes']) or 'none'}); "
         f"recall at the threshold {_figure(new['recall'])}."
         if new["exceptions"]
         else "No true exception of a mechanism that it never learned from stands in the test sets."
@@ -147,6 +149,16 @@ def _causes(causes: Sequence[dict[str, Any]]) -> str:
     return "Share of the breaks of each true cause that stays above the threshold and goes to a person (test sets together).\n\n" + table(
         ["cause", "", "breaks", "to a person"], rows
     )
+
+
+def _left_out(left_out: Sequence[dict[str, Any]]) -> str:
+    if not left_out:
+        return "Not measured."
+    rows = [[str(entry["cause"]), f"{entry['exceptions']:,}", _figure(entry["recall"])] for entry in left_out]
+    text = (
+        "The model was fitted, calibrated and certified again without each cause of true exceptions in turn; recall of that cause at the threshold of that fit."
+    )
+    return f"{text}\n\n{table(['cause left out', 'true exceptions in the test sets', 'recall'], rows)}"
 
 
 def _segments(segments: Sequence[dict[str, Any]]) -> str:

@@ -10,7 +10,9 @@ import io
 import logging
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -55,11 +57,19 @@ LEARN, STOP, CALIBRATE, TEST, HELD_OUT = "learn", "stop", "calibrate", "test", "
 
 @dataclass(frozen=True)
 class World:
-    """A company to simulate."""
+    """A company to simulate.
+
+    Attributes:
+        name: of the company, unique; family: what it is like.
+        seed: draws everything around the family's habits.
+        payments: in all its months; dirt_factor: how much more often than usual its records go wrong.
+    """
 
     name: str
     family: str
     seed: int
+    payments: int = 1000
+    dirt_factor: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -87,13 +97,15 @@ class Plan:
 
     Attributes:
         held_out: families that nothing is learned from or calibrated on.
-        zero_day: stories (mechanisms) removed from all but the test sets, so that they are met for the first time there.
+        zero_day: true causes of exceptions removed from all but the test sets, so that they are met for the first time there.
+        leave_out: fit again without each cause of exceptions in turn and measure its recall; takes a fit per cause.
         excluded: columns of the feature frame that are no features.
         options: of the fit.
     """
 
     held_out: tuple[str, ...]
     zero_day: tuple[str, ...] = ()
+    leave_out: bool = True
     excluded: tuple[str, ...] = ("break_id", "currency", "book")
     options: FitOptions = field(default_factory=FitOptions)
 
@@ -111,8 +123,25 @@ def undecided(features: pl.DataFrame) -> pl.DataFrame:
     return features.select("break_id", probability_true_exception=pl.lit(0.0), reasons=pl.lit([], dtype=pl.List(pl.String)))
 
 
+def plan_worlds(families: Sequence[str], *, companies: int, seed: int) -> list[World]:
+    """Draw companies: as many of each family, of 600 to 3,000 payments, from half to five times as careless as usual.
+
+    Args:
+        families: their names.
+        companies: of each; ten or a multiple keep the parts of `assign_roles` in proportion.
+        seed: of the draw.
+    """
+    worlds = []
+    for place, family in enumerate(families):
+        random = np.random.default_rng([seed, place])
+        for number in range(companies):
+            payments, dirt_factor = int(random.integers(600, 3001)), round(float(np.exp(random.uniform(np.log(0.5), np.log(5.0)))), 3)
+            worlds.append(World(f"{family}_{number:02d}", family, seed * 100_000 + place * 1_000 + number, payments, dirt_factor))
+    return worlds
+
+
 def collect_examples(
-    worlds: Sequence[World], *, simulate: Callable[[World, Path], Path], reconcile_company: Callable[[Path], Sequence[MonthRun]]
+    worlds: Sequence[World], *, simulate: Callable[[World, Path], Path], reconcile_company: Callable[[Path], Sequence[MonthRun]], processes: int = 1
 ) -> pl.DataFrame:
     """Simulate companies, reconcile their months and label every break.
 
@@ -120,18 +149,35 @@ def collect_examples(
         worlds: the companies.
         simulate: writes a company below a folder and returns its own.
         reconcile_company: runs all months of a company's folder, oldest first.
+        processes: how many companies at a time; more than one needs functions that can be named by a module. The result is the same.
 
     Returns:
         One row per break and month: keys, features, label columns; the same break of two months is two examples, as it is two decisions.
     """
-    frames = []
-    for world in worlds:
-        with tempfile.TemporaryDirectory() as scratch:
-            folder = simulate(world, Path(scratch))
-            truth, _ = read_truth(folder)
-            frames += [label_month(run, truth=truth, world=world) for run in reconcile_company(folder)]
-        logger.info("%s: %d examples so far", world.name, sum(frame.height for frame in frames))
+    collect = partial(collect_company, simulate=simulate, reconcile_company=reconcile_company)
+    if processes == 1:
+        frames = [collect(world) for world in worlds]
+    else:
+        with get_context("spawn").Pool(processes) as pool:
+            frames = list(pool.imap(collect, worlds))
+    logger.info("%d companies, %d examples", len(frames), sum(frame.height for frame in frames))
     return pl.concat([frame for frame in frames if frame.height], how="vertical")
+
+
+def collect_company(world: World, *, simulate: Callable[[World, Path], Path], reconcile_company: Callable[[Path], Sequence[MonthRun]]) -> pl.DataFrame:
+    """Simulate and reconcile one company and label the breaks of its months."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = simulate(world, Path(scratch))
+        truth, _ = read_truth(folder)
+        runs = reconcile_company(folder)
+    labeled = []
+    for place, run in enumerate(runs):
+        # A residual is carried under its match's id, and that match stands in the month that made it.
+        known = runs[: place + 1]
+        items = pl.concat([earlier.items for earlier in known]).unique(["leg", "item_id"], keep="last", maintain_order=True)
+        members = pl.concat([earlier.members for earlier in known]).unique(["leg", "item_id", "match_id"], maintain_order=True)
+        labeled.append(label_month(replace(run, items=items, members=members), truth=truth, world=world))
+    return pl.concat(labeled)
 
 
 def label_month(run: MonthRun, *, truth: pl.DataFrame, world: World) -> pl.DataFrame:
@@ -167,7 +213,7 @@ def assign_roles(examples: pl.DataFrame, *, held_out: Sequence[str], zero_day: S
         .then(pl.lit(TEST))
     )
     placed = examples.join(order, on=["family", "world"], maintain_order="left").with_columns(role=role).drop("place").filter(pl.col("role").is_not_null())
-    is_new = pl.col("story").is_in(list(zero_day))
+    is_new = pl.col("true_cause").is_in(list(zero_day)) & pl.col("is_true_exception")
     return placed.filter(~(is_new & pl.col("role").is_in([LEARN, STOP, CALIBRATE]))).sort("family", "world", "period", "break_id")
 
 
@@ -200,6 +246,7 @@ def train_version(examples: pl.DataFrame, *, plan: Plan, name: str, models: Path
         "training_data": data,
         "packages": {package: importlib.metadata.version(package) for package in ("interpret-core", "scikit-learn", "numpy", "polars")},
         "metrics": measure_version(scored, certificate=_acting(certificates)),
+        "left_out": leave_out_causes(divided, features=features, options=plan.options) if plan.leave_out else [],
         "probes": run_probes(divided, features=features, tables=tables, options=plan.options),
         "terms": [term.name for term in tables.terms],
     }
@@ -234,9 +281,9 @@ def measure_version(scored: pl.DataFrame, *, certificate: Certificate | None) ->
     sets = {"in-family": scored.filter(pl.col("role") == TEST), "held-out families": scored.filter(pl.col("role") == HELD_OUT)}
     for family in sorted(sets["held-out families"]["family"].unique().to_list()):
         sets[f"held-out family {family}"] = scored.filter((pl.col("role") == HELD_OUT) & (pl.col("family") == family))
-    seen = scored.filter(pl.col("role") == LEARN)["story"].unique().to_list()
+    seen = scored.filter(pl.col("role").is_in([LEARN, STOP]) & pl.col("is_true_exception"))["true_cause"].unique().to_list()
     tested = pl.concat([sets["in-family"], sets["held-out families"]])
-    new = tested.filter(~pl.col("story").is_in(seen) & pl.col("is_true_exception") & (pl.col("story") != ""))
+    new = tested.filter(~pl.col("true_cause").is_in(seen) & pl.col("is_true_exception"))
     figures = {name: measure_frame(frame, threshold=threshold).to_json() for name, frame in sets.items() if frame.height}
     comparable = {name: values for name, values in figures.items() if values["pr_auc"] is not None}
     by_cause = measure_causes(tested, threshold=threshold)
@@ -245,7 +292,7 @@ def measure_version(scored: pl.DataFrame, *, certificate: Certificate | None) ->
         "worst": min(comparable, key=lambda name: (comparable[name]["recall"] if threshold is not None else 0.0, comparable[name]["pr_auc"]))
         if comparable
         else "",
-        "mechanisms_never_learned": {"exceptions": new.height, "stories": sorted(new["story"].unique().to_list()), "recall": _recall(new, threshold)},
+        "mechanisms_never_learned": {"exceptions": new.height, "causes": sorted(new["true_cause"].unique().to_list()), "recall": _recall(new, threshold)},
         "segments": measure_segments(tested, by=[column for column in SEGMENTS if column in tested.columns], threshold=threshold).to_dicts(),
         "causes": by_cause,
         "decided": measure_decided(tested),
@@ -306,6 +353,24 @@ def run_probes(divided: pl.DataFrame, *, features: Sequence[Feature], tables: Ad
     areas = feature_areas(divided, divided["is_true_exception"], features=features)
     found["strongest_features_roc_auc"] = {name: round(area, 4) for name, area in sorted(areas.items(), key=lambda pair: (-pair[1], pair[0]))[:5]}
     return found
+
+
+def leave_out_causes(divided: pl.DataFrame, *, features: Sequence[Feature], options: FitOptions, exceptions_min: int = 20) -> list[dict[str, Any]]:
+    """Fit, calibrate and certify again without each cause of exceptions, and return its recall in the test sets: what a new mechanism would meet."""
+    taught, tested = [LEARN, STOP, CALIBRATE], [TEST, HELD_OUT]
+    exceptions = divided.filter(pl.col("is_true_exception"))
+    taught_causes = exceptions.filter(pl.col("role").is_in(taught))["true_cause"].unique().to_list()
+    counts = exceptions.filter(pl.col("role").is_in(tested) & pl.col("true_cause").is_in(taught_causes)).group_by("true_cause").len().sort("true_cause")
+    rows = []
+    for cause, count in counts.filter(pl.col("len") >= exceptions_min).iter_rows():
+        is_cause = pl.col("is_true_exception") & (pl.col("true_cause") == cause)
+        rest = divided.filter(~(is_cause & pl.col("role").is_in(taught)))
+        tables = _fit(rest, features, options)
+        calibration, certificates = _calibrate(rest, tables)
+        certificate = _acting(certificates)
+        met = score_examples(divided.filter(is_cause & pl.col("role").is_in(tested)), tables=tables, calibration=calibration)
+        rows.append({"cause": cause, "exceptions": count, "recall": _recall(met, certificate.threshold if certificate else None)})
+    return rows
 
 
 def write_labeled(examples: pl.DataFrame, *, name: str, folder: Path = LABELED) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""Frames -> the bytes of a CSV that Excel and auditors read the same way.
+r"""Frames -> the bytes of a CSV that Excel and auditors read the same way.
 
-UTF-8 with a byte-order mark, `\\r\\n`, ISO dates, money as plain decimals with the currency's own number of decimals, text
+UTF-8 with a byte-order mark, `\r\n`, ISO dates, money as plain decimals with the currency's own number of decimals, text
 that a spreadsheet could take for a formula neutralized by a leading apostrophe, lists joined by `;`.
 """
 
@@ -10,7 +10,7 @@ import polars as pl
 
 from reconciliation.money import THREE_DECIMAL, ZERO_DECIMAL
 
-FORMULA_START = "^[=+\\-@\t\r\n\\x00＝＋－＠]"  # noqa: RUF001 - the full-width forms are meant
+FORMULA_START = "^[=+\\-@\t\r\n\\x00＝＋－＠]"
 
 
 def money_text(amount: pl.Expr, currency: pl.Expr) -> pl.Expr:

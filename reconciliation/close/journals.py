@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from reconciliation.breaks.explain import Explained
 from reconciliation.money import parse_minor
 from reconciliation.population import CarriedIn, Month
 from reconciliation.schemas.breaks import OpenItem
@@ -38,11 +37,20 @@ COUNTER_ROLES = {
     "opening_difference": "write_off",
 }
 OTHER_ROLE = "unapplied_receipts"
-LINE_SCHEMA = pl.Schema({
-    "journal_id": pl.String, "line": pl.Int64, "type": pl.String, "status": pl.String, "posting_date": pl.Date, "period": pl.String, "reverses_on": pl.Date,
-    "reverses_journal": pl.String, "entity": pl.String, "account": pl.String, "account_role": pl.String, "debit_minor": pl.Int64, "credit_minor": pl.Int64,
-    "currency": pl.String, "memo": pl.String, "break_ids": pl.List(pl.String), "items": pl.List(pl.String), "prepared_by": pl.String, "approved_by": pl.String,
-})  # fmt: skip
+_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
+    **dict.fromkeys(["journal_id"], pl.String),
+    "line": pl.Int64,
+    **dict.fromkeys(["type", "status"], pl.String),
+    "posting_date": pl.Date,
+    "period": pl.String,
+    "reverses_on": pl.Date,
+    **dict.fromkeys(["reverses_journal", "entity", "account", "account_role"], pl.String),
+    **dict.fromkeys(["debit_minor", "credit_minor"], pl.Int64),
+    **dict.fromkeys(["currency", "memo"], pl.String),
+    **dict.fromkeys(["break_ids", "items"], pl.List(pl.String)),
+    **dict.fromkeys(["prepared_by", "approved_by"], pl.String),
+}
+LINE_SCHEMA = pl.Schema(_COLUMNS)
 
 
 @dataclass(frozen=True)
@@ -53,12 +61,11 @@ class Journals:
     open_items: pl.DataFrame
 
 
-def propose_journals(scored: pl.DataFrame, explained: Explained, carried: CarriedIn, month: Month) -> Journals:
+def propose_journals(scored: pl.DataFrame, carried: CarriedIn, month: Month) -> Journals:
     """Propose entries for the open items of the books leg.
 
     Args:
         scored: open items with cause and nature.
-        explained: the month's items.
         carried: carries the journal ids of earlier months.
         month: which month.
     """

@@ -7,6 +7,7 @@ never change. `latest` points at the newest.
 import hashlib
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,7 @@ def package_files(states: list[BookState], manifest: dict[str, Any]) -> dict[str
         File name -> bytes; the same input gives the same bytes.
     """
 
-    def all_books(make: Any) -> pl.DataFrame:
+    def all_books(make: Callable[[BookState], pl.DataFrame]) -> pl.DataFrame:
         return pl.concat([make(state) for state in states], how="vertical_relaxed")
 
     breaks = all_books(_breaks)
@@ -133,7 +134,8 @@ def check_statement(state: BookState) -> None:
     for (currency,), part in state.statement.partition_by("currency", as_dict=True).items():
         books, bridge, cash = (part.filter(pl.col("section") == name) for name in ("books", "bridge", "cash"))
         for column in ("stripe", "ledger", "difference"):
-            lines, closing = books.filter(pl.col("line") != "closing")[column].sum(), books.filter(pl.col("line") == "closing")[column].item()
+            lines = int(books.filter(pl.col("line") != "closing")[column].sum())
+            closing = int(books.filter(pl.col("line") == "closing")[column].item())
             if lines != closing:
                 faults.append(
                     f"books {currency} {column}: lines add to {format_minor(lines, str(currency))}, closing is {format_minor(closing, str(currency))}"
@@ -141,10 +143,8 @@ def check_statement(state: BookState) -> None:
         total, closing = bridge.filter(pl.col("line") == "total")["difference"].item(), books.filter(pl.col("line") == "closing")["difference"].item()
         if total != closing:
             faults.append(f"bridge {currency}: causes add to {format_minor(total, str(currency))}, the difference is {format_minor(closing, str(currency))}")
-        moved, left = (
-            cash.filter(pl.col("line") != "in_transit_closing")["difference"].sum(),
-            cash.filter(pl.col("line") == "in_transit_closing")["difference"].item(),
-        )
+        moved = int(cash.filter(pl.col("line") != "in_transit_closing")["difference"].sum())
+        left = int(cash.filter(pl.col("line") == "in_transit_closing")["difference"].item())
         if moved != left:
             faults.append(f"cash {currency}: lines add to {format_minor(moved, str(currency))}, in transit is {format_minor(left, str(currency))}")
     if faults:
@@ -249,6 +249,6 @@ def _control_totals(states: list[BookState]) -> list[dict[str, Any]]:
         key = ["book", "leg", "currency", "side"]
         matched = state.members.select("leg", "item_id", is_matched=pl.lit(value=True))
         sums = state.items.join(matched, on=["leg", "item_id"], how="left").with_columns(pl.col("is_matched").fill_null(value=False), effect=EFFECT)
-        for row in sums.group_by([*key, "is_matched"]).agg(count=pl.len(), amount=pl.col("amount_minor").sum()).sort([*key, "is_matched"]).to_dicts():
-            totals.append({**row, "amount": format_minor(row["amount"], row["currency"])})
+        counted = sums.group_by([*key, "is_matched"]).agg(count=pl.len(), amount=pl.col("amount_minor").sum()).sort([*key, "is_matched"])
+        totals += [{**row, "amount": format_minor(row["amount"], row["currency"])} for row in counted.to_dicts()]
     return totals

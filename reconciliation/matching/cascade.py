@@ -115,7 +115,9 @@ def _net_channels(taken: pl.DataFrame, pool: Pool) -> frozenset[str]:
     """Find channels whose payments were mostly posted net of fees: their fees are in no fee journal."""
     stripe = pool.items.filter((pl.col("side") == "stripe") & (pl.col("category") == "charge")).with_columns(channel=channel_of())
     posted = taken.join(stripe.select("item_id", "balance_transaction_id", "channel", "component"), on="item_id")
-    payments = posted.group_by("proposal", "balance_transaction_id").agg(pl.col("channel").first(), is_net=pl.len() > 1, has_gross=(pl.col("component") == "gross").any())
+    payments = posted.group_by("proposal", "balance_transaction_id").agg(
+        pl.col("channel").first(), is_net=pl.len() > 1, has_gross=(pl.col("component") == "gross").any()
+    )
     alone = payments.filter(pl.col("has_gross") & (pl.len().over("proposal") == 1))
     habits = alone.group_by("channel").agg(share=pl.col("is_net").mean())
     return frozenset(habits.filter(pl.col("share") > 0.5)["channel"])

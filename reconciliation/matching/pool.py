@@ -88,7 +88,7 @@ def pair_proposals(pairs: pl.DataFrame) -> pl.DataFrame:
         .sort("score", "proposal", descending=[True, False])
         .unique("proposal", keep="first", maintain_order=True)
     )
-    return keyed.select("proposal", pl.col("members").alias("item_id"), "score", "evidence").explode("item_id", empty_as_null=False).cast(dict(PROPOSAL_SCHEMA))
+    return keyed.select("proposal", pl.col("members").alias("item_id"), "score", "evidence").explode("item_id", empty_as_null=False).cast(PROPOSAL_SCHEMA)
 
 
 def accept_disjoint(proposals: pl.DataFrame) -> pl.DataFrame:

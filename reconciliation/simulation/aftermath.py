@@ -46,15 +46,18 @@ def make_refunds(options: SimulationOptions, horizon: Horizon, charges: pl.DataF
     refunds = refunds.with_columns(rate=stripe_rates(refunds["local_on"], refunds["presentment_currency"], options.currency))
     amount = half_up(refunds["presentment_minor"].to_numpy() * refunds["rate"].fill_null(1.0).to_numpy())
     ids = stream(options.seed, "refund ids")
-    return refunds.select(
+    made = refunds.with_columns(
         refund_id=pl.Series(make_ids(ids, "re_", refunds.height), dtype=pl.String),
         transaction_id=pl.Series(make_ids(ids, "txn_", refunds.height), dtype=pl.String),
         amount_minor=pl.Series(amount),
-        *(pl.col(name) for name in _REFUND_COLUMNS),
-    ).sort("created", "refund_id")
+    )
+    return made.select(_REFUND_COLUMNS).sort("created", "refund_id")
 
 
 _REFUND_COLUMNS = (
+    "refund_id",
+    "transaction_id",
+    "amount_minor",
     "charge_id",
     "created",
     "local_on",

@@ -15,13 +15,13 @@ from pathlib import Path
 import orjson
 import polars as pl
 
+from reconciliation.close.manifest import describe_month
+from reconciliation.close.payouts import list_payouts
 from reconciliation.config import Settings, read_settings
 from reconciliation.connectors.stripe.completeness import prove_complete
 from reconciliation.connectors.stripe.parse import parse_balance, parse_balance_transactions, parse_payout_members, parse_payouts, parse_sources
 from reconciliation.lake import Lake
 from reconciliation.months import carry_in, complete_book, define_month, lock_month, set_aside_of_month, store_month, write_package
-from reconciliation.close.manifest import describe_month
-from reconciliation.close.payouts import list_payouts
 from reconciliation.opening import record_opening
 from reconciliation.pipeline import Reconciliation, Scorer, reconcile_month
 from reconciliation.rates import Rates, read_rates
@@ -44,7 +44,7 @@ def read_stripe_folder(folder: Path) -> tuple[dict[str, pl.DataFrame], datetime]
     """Parse the objects of a sandbox folder as if they had been pulled; returns the tables and the sandbox's clock."""
     clock = datetime.fromtimestamp(read_sandbox(folder).now, UTC)
     members = orjson.loads((folder / "payout_balance_transactions.json").read_bytes())
-    tables = {
+    tables: dict[str, pl.DataFrame] = {
         "balance_transactions": parse_balance_transactions([_page(folder / "balance_transactions.jsonl")], account="self"),
         "payouts": parse_payouts([_page(folder / "payouts.jsonl")], account="self"),
         "payout_members": parse_payout_members({payout: [orjson.dumps({"object": "list", "data": [{"id": i} for i in ids]})] for payout, ids in members.items()}, account="self"),

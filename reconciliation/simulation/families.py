@@ -205,7 +205,9 @@ def random_options(seed: int, *, small: bool = True) -> SimulationOptions:
 def vary_dirt(dirt: Dirt, generator: np.random.Generator, factor: float) -> Dirt:
     """Multiply every intensity by a factor and a draw between a half and twice; days stay days."""
     values: dict[str, Any] = asdict(dirt)
-    varied = {name: value if isinstance(value, int) else min(_varied(generator, value) * factor, PROBABILITY_MAX) for name, value in values.items()}
+    varied: dict[str, Any] = {
+        name: value if isinstance(value, int) else min(_varied(generator, value) * factor, PROBABILITY_MAX) for name, value in values.items()
+    }
     return replace(dirt, **varied)
 
 

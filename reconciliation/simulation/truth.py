@@ -82,7 +82,7 @@ def tell_truth(log: EventLog, ledger: LedgerRecord, bank: BankRecord) -> Truth:
     members = _members(log, components, lines)
     periods = log.horizon.periods
     items = [table for period in periods for table in (_open_books(log, members, groups, period), _opening_item(log, ledger, period), _open_cash(log, period))]
-    matches, pairs = _edges(members, groups)
+    matches, pairs = _edges(groups)
     matches = with_decidable(log, ledger, matches)
     cash_matches, cash_pairs = _cash_edges(log, bank)
     every = pl.concat(items).sort("period", "leg", "item")
@@ -303,7 +303,7 @@ def _as_of(log: EventLog, alone: pl.DataFrame, period: str) -> pl.DataFrame:
     return alone.with_columns(cause=cause)
 
 
-def _edges(members: pl.DataFrame, groups: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _edges(groups: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     complete = groups.filter(pl.col("complete").is_not_null())
     two = complete.filter("two_sided").explode("stripe_items", empty_as_null=True, keep_nulls=True).explode("documents", empty_as_null=True, keep_nulls=True)
     matches = two.select(

@@ -266,7 +266,7 @@ Posting {options.posting_style}, fees by {options.fee_style}, payouts posted {op
 | `deliveries/<month>/` | what finance drops into the inbox before that month is closed; its trial balance replaces the one before |
 | `opening_items.csv` | `reconcile open --period {options.first_period} --ledger "{CLEARING}={opening}" --items opening_items.csv` |
 | `truth/items.csv` | one row an item that is not plainly matched at the end of `period`, with cause, nature and whether a person must act |
-| `truth/matches.csv` | true edges: component -> ledger document, payout -> bank reference (end-to-end id, else the bank's own); `decidable`: the records can tell |
+| `truth/matches.csv` | true edges: component -> ledger document, payout -> bank reference (end-to-end id or the bank's own); `decidable`: records can tell |
 | `truth/pairs.csv` | items of one side that belong together |
 | `truth/stories.csv` | where each story is found |
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from reconciliation.simulation.company import simulate_company
 from reconciliation.simulation.dry_run import dry_company
 from reconciliation.simulation.families import random_options
-from reconciliation.simulation.company import simulate_company
 from reconciliation.simulation.writer import write_company
 
 WORLDS = int(os.environ.get("RECONCILIATION_WORLDS", "200"))

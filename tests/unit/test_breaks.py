@@ -30,7 +30,16 @@ def explained(*rows, probability=0.1, evidence=()):
     everything = pl.concat([items, matching.residuals])
     lines = around.filter(pl.col("side") == "ledger")
     facts = gather_facts(
-        Surroundings(everything, pl.concat([references, matching.residual_references]), matching.members, lines.drop("reference_text"), extract_references(lines), pl.DataFrame(), CUT_OFF, Rates())
+        Surroundings(
+            everything,
+            pl.concat([references, matching.residual_references]),
+            matching.members,
+            lines.drop("reference_text"),
+            extract_references(lines),
+            pl.DataFrame(),
+            CUT_OFF,
+            Rates(),
+        )
     )
     named = group_breaks(name_kinds(facts)).with_columns(probability_true_exception=pl.lit(probability))
     return {row["item_id"]: row for row in choose_cause(named).to_dicts()}
@@ -44,7 +53,11 @@ def test_a_charge_without_a_posting_is_timing_or_missing_by_its_probability():
 
 
 def test_the_second_of_two_equal_postings_is_a_duplicate_whatever_the_probability():
-    rows = [stripe("txn_1", 100000, reference="INV-1008"), ledger("P1", 100000, "INV-1008", name="D"), ledger("P2", 100000, "INV-1008", name="D", day=date(2026, 10, 16))]
+    rows = [
+        stripe("txn_1", 100000, reference="INV-1008"),
+        ledger("P1", 100000, "INV-1008", name="D"),
+        ledger("P2", 100000, "INV-1008", name="D", day=date(2026, 10, 16)),
+    ]
     found = explained(*rows, probability=0.0)
     assert set(found) == {"gl_P2/1"}
     assert (found["gl_P2/1"]["kind"], found["gl_P2/1"]["cause"], found["gl_P2/1"]["nature"]) == ("duplicate_in_ledger", "duplicate_posting", "correction")
@@ -63,7 +76,9 @@ def test_the_same_reference_with_the_opposite_amount_is_a_reversed_sign():
 
 
 @pytest.mark.parametrize(
-    ("ledger_amount", "presentment", "cause"), [(8600, "EUR", "fx"), (7000, "EUR", "wrong_amount"), (8600, "GBP", "wrong_amount"), (8572, "GBP", "rounding")], ids=["fx", "outside the rates", "no conversion", "a cent"]
+    ("ledger_amount", "presentment", "cause"),
+    [(8600, "EUR", "fx"), (7000, "EUR", "wrong_amount"), (8600, "GBP", "wrong_amount"), (8572, "GBP", "rounding")],
+    ids=["fx", "outside the rates", "no conversion", "a cent"],
 )
 def test_a_difference_is_fx_only_within_what_the_rates_of_those_days_allow(ledger_amount, presentment, cause):
     charge = stripe("txn_1", 8571, reference="INV-1003", presentment_amount_minor=10000, presentment_currency=presentment, day=date(2026, 10, 9))
@@ -71,7 +86,9 @@ def test_a_difference_is_fx_only_within_what_the_rates_of_those_days_allow(ledge
     assert [(row["kind"], row["cause"]) for row in found.values()] == [("amount_difference", cause)]
 
 
-@pytest.mark.parametrize(("expected_on", "cause"), [(date(2026, 10, 29), "payout_in_transit"), (date(2026, 10, 20), "missing_settlement")], ids=["in time", "overdue"])
+@pytest.mark.parametrize(
+    ("expected_on", "cause"), [(date(2026, 10, 29), "payout_in_transit"), (date(2026, 10, 20), "missing_settlement")], ids=["in time", "overdue"]
+)
 def test_a_payout_that_is_not_in_the_bank_is_in_transit_until_its_grace_is_over(expected_on, cause):
     payout = stripe("po_1", 5000, leg="cash", category="payout", payout_id="po_1", expected_on=expected_on)
     assert [row["cause"] for row in explained(payout).values()] == [cause]

@@ -27,7 +27,7 @@ def test_what_is_not_written_has_its_default(tmp_path):
         ('[ledgers]\ninbox = "x"\n', "did you mean 'ledger'"),
         ('[ledger]\ninbx = "x"\n', "did you mean 'inbox'"),
         ('[[books]]\nname = "a"\nbank_mach = ["S"]\n', "did you mean 'bank_match'"),
-        ("[review]\nmode = \"bold\"\n", "review.mode"),
+        ('[review]\nmode = "bold"\n', "review.mode"),
     ],
     ids=["section", "key", "key in a list", "value"],
 )

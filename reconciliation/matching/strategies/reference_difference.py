@@ -16,7 +16,9 @@ def match_reference_differences(pool: Pool) -> pl.DataFrame:
     lines = pool.postings().filter(~pl.col("item_id").is_in(pool.values("journal")["item_id"].implode()))
     values = pool.values("stripe_id", "invoice")
     is_net = channel_of().is_in(sorted(pool.net_channels))
-    offered = variants(pool.side("stripe")).filter(pl.when(is_net).then(pl.col("form") == "net").otherwise((pl.col("form") == "single") & (pl.col("component") == "gross")))
+    offered = variants(pool.side("stripe")).filter(
+        pl.when(is_net).then(pl.col("form") == "net").otherwise((pl.col("form") == "single") & (pl.col("component") == "gross"))
+    )
     named_lines = lines.join(values, on="item_id").with_columns(n=pl.col("item_id").n_unique().over("value", "currency", pl.col("amount_minor").sign()))
     named_offers = offered.join(values, left_on="key_id", right_on="item_id").with_columns(
         m=pl.col("key_id").n_unique().over("value", "currency", pl.col("amount_minor").sign())

@@ -45,7 +45,7 @@ def match_summaries(pool: Pool) -> pl.DataFrame:
 def match_fee_journals(pool: Pool) -> pl.DataFrame:
     """Propose fee journals that leave something out, or are off by a little."""
     lines = _summary_lines(pool).filter((pl.col("said") == "fees") & pl.col("text_month").is_not_null())
-    parts = _bucketed(pool).filter((pl.col("bucket") == "month"))
+    parts = _bucketed(pool).filter(pl.col("bucket") == "month")
     if lines.is_empty() or parts.is_empty():
         return nothing()
     whole = _offers(lines, parts)
@@ -53,7 +53,7 @@ def match_fee_journals(pool: Pool) -> pl.DataFrame:
     exact = _offers(lines, without_channel).filter(pl.col("total") == pl.col("amount_minor"))
     if not exact.is_empty():
         return _proposals(exact, without_channel, score=0.94)
-    reduced = _with_omissions(whole, parts, pool)
+    reduced = _with_omissions(whole, parts)
     if not reduced.is_empty():
         return reduced
     near = pl.concat([_offers(lines, without_channel).with_columns(source=pl.lit(1)), whole.with_columns(source=pl.lit(0))]).with_columns(
@@ -170,7 +170,7 @@ def _proposals(hits: pl.DataFrame, parts: pl.DataFrame, *, score: float) -> pl.D
     )
 
 
-def _with_omissions(offers: pl.DataFrame, parts: pl.DataFrame, pool: Pool) -> pl.DataFrame:
+def _with_omissions(offers: pl.DataFrame, parts: pl.DataFrame) -> pl.DataFrame:
     """Propose fee journals that equal a bucket without one or two transactions that are not posted at all, if only one choice fits."""
     found = []
     for offer in offers.filter(pl.col("meaning") == "fees").sort("item_id", "bucket", "key", "set").to_dicts():

@@ -55,7 +55,17 @@ def label(item_ids: list[str], truth: pl.DataFrame, *, leg: str = "books", match
         (["txn_1/fee"], "books", "residual:txn_1/gross;txn_1/fee;JE-1"),
         (["gl_JE-7/1"], "books", "JE-6;JE-7"),
     ],
-    ids=["component", "ledger document", "line without document", "payout", "bank reference", "bank file and row", "opening", "member of a residual", "one of several documents"],
+    ids=[
+        "component",
+        "ledger document",
+        "line without document",
+        "payout",
+        "bank reference",
+        "bank file and row",
+        "opening",
+        "member of a residual",
+        "one of several documents",
+    ],
 )
 def test_each_kind_of_item_is_met_by_its_name(item_ids: list[str], leg: str, name: str) -> None:
     assert label(item_ids, make_truth((leg, name, "missing_posting", True)), leg=leg) == (True, "missing_posting", True)

@@ -9,12 +9,23 @@ import polars as pl
 import pytest
 
 from reconciliation.classifier.card import render_card
-from reconciliation.classifier.training import MonthRun, Plan, World, assign_roles, collect_examples, evaluate_version, train_version
+from reconciliation.classifier.training import (
+    MonthRun,
+    Plan,
+    World,
+    assign_roles,
+    collect_company,
+    collect_examples,
+    evaluate_version,
+    leave_out_causes,
+    plan_worlds,
+    train_version,
+)
 from reconciliation.classifier.verdicts import judge_breaks, make_judge
 from reconciliation.classifier.versions import load_version
-from reconciliation.learning.additive import FitOptions
+from reconciliation.learning.additive import FitOptions, feature_types
 
-PLAN = Plan(held_out=("shop",), zero_day=("skim",), options=FitOptions(rounds_max=60, pairs_max=2, leaf_rows_min=5))
+PLAN = Plan(held_out=("shop",), zero_day=("skim",), leave_out=False, options=FitOptions(rounds_max=60, pairs_max=2, leaf_rows_min=5))
 MONTHS = ["2026-10", "2026-11", "2026-12"]
 BREAKS = 60
 
@@ -27,8 +38,8 @@ def simulate(world: World, scratch: Path) -> Path:
         for n in range(BREAKS):
             is_exception = random.random() < 0.2
             cause = ("missing_posting" if n % 2 else "wrong_amount") if is_exception else "timing"
-            story = "skim" if is_exception and n % 10 == 0 else cause
-            rows.append(f"books,txn_{month}_{n}/gross,{cause},entry,{str(is_exception).lower()},{story},{month}")
+            cause = "skim" if is_exception and n % 10 == 0 else cause
+            rows.append(f"books,txn_{month}_{n}/gross,{cause},entry,{str(is_exception).lower()},,{month}")
     folder = scratch / world.name
     (folder / "truth").mkdir(parents=True)
     (folder / "truth" / "items.csv").write_text("\n".join(rows))
@@ -97,7 +108,7 @@ def test_no_company_both_teaches_and_tests_and_calibration_is_later_than_learnin
 
 def test_a_mechanism_kept_out_of_learning_is_met_in_the_tests_alone(examples: pl.DataFrame) -> None:
     divided = assign_roles(examples, held_out=["shop"], zero_day=["skim"])
-    assert set(divided.filter(pl.col("story") == "skim")["role"]) == {"held_out", "test"}
+    assert set(divided.filter(pl.col("true_cause") == "skim")["role"]) == {"held_out", "test"}
 
 
 def test_roles_do_not_depend_on_the_order_of_examples(examples: pl.DataFrame) -> None:
@@ -139,3 +150,33 @@ def test_too_few_exceptions_leave_a_version_without_a_threshold(examples: pl.Dat
     assert certificate.threshold is None
     assert orjson.loads((tmp_path / "labeled" / "few.json").read_bytes())["rows"] == model.manifest["training_data"]["rows"]
     assert "none proven" in (tmp_path / "models" / "exception_classifier" / "1" / "card.md").read_text()
+
+
+def test_each_cause_is_left_out_once_and_its_recall_measured(examples: pl.DataFrame) -> None:
+    divided = assign_roles(examples, held_out=["shop"])
+    rows = leave_out_causes(divided, features=feature_types(examples.select("age_days", "is_repeated", "kind"), keys=()), options=PLAN.options)
+    assert [row["cause"] for row in rows] == ["missing_posting", "skim", "wrong_amount"]
+    assert all(row["exceptions"] >= 20 for row in rows)
+
+
+def test_companies_differ_and_come_out_the_same_again() -> None:
+    worlds = plan_worlds(["saas", "shop"], companies=5, seed=3)
+    assert worlds == plan_worlds(["saas", "shop"], companies=5, seed=3)
+    assert len({world.name for world in worlds}) == len({world.seed for world in worlds}) == 10
+    assert len({(world.payments, world.dirt_factor) for world in worlds}) == 10
+
+
+def test_a_residual_that_is_carried_is_labeled_by_the_match_of_its_month(tmp_path: Path) -> None:
+    items = pl.DataFrame(
+        {"leg": ["books", "books"], "item_id": ["txn_1/gross", "gl_JE-1/1"], "side": ["stripe", "ledger"], "document": ["", "JE-1"]}
+    ).with_columns(*(pl.lit("").alias(name) for name in ("reference", "source_file", "source_row", "account")))
+    members = pl.DataFrame({"leg": ["books", "books"], "item_id": ["txn_1/gross", "gl_JE-1/1"], "match_id": ["mt_1", "mt_1"]})
+    features = pl.DataFrame({"break_id": ["br_1"], "age_days": [1.0]})
+    breaks = pl.DataFrame({"break_id": ["br_1"], "match_id": ["mt_1"], "leg": ["books"], "item_ids": [["mt_1"]], "amount_minor": [9]})
+    runs = [MonthRun("2026-10", features, breaks, items, members), MonthRun("2026-11", features, breaks, items.clear(), members.clear())]
+    (tmp_path / "truth").mkdir()
+    row = "books,residual:txn_1/gross;JE-1,wrong_amount,correction,true,"
+    (tmp_path / "truth" / "items.csv").write_text(f"leg,item,cause,nature,is_true_exception,story,period\n{row},2026-10\n{row},2026-11\n")
+    (tmp_path / "truth" / "matches.csv").write_text("leg,stripe_item,other_item\n")
+    labeled = collect_company(World("w", "f", 1), simulate=lambda _world, _scratch: tmp_path, reconcile_company=lambda _folder: runs)
+    assert labeled["true_cause"].to_list() == ["wrong_amount", "wrong_amount"]

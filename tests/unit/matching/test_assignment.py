@@ -9,9 +9,7 @@ from hypothesis import strategies as st
 from reconciliation.matching.assignment import assign_best
 from reconciliation.matching.pool import accept_disjoint, pair_proposals
 
-pairs = st.dictionaries(
-    st.tuples(st.integers(0, 4), st.integers(0, 4)), st.integers(1, 100), min_size=1, max_size=14
-)
+pairs = st.dictionaries(st.tuples(st.integers(0, 4), st.integers(0, 4)), st.integers(1, 100), min_size=1, max_size=14)
 
 
 def frame_of(scores: dict[tuple[int, int], int]) -> pl.DataFrame:
@@ -52,7 +50,9 @@ proposal_lists = st.lists(st.tuples(st.sets(st.integers(0, 7), min_size=1, max_s
 @given(proposal_lists)
 def test_disjoint_acceptance_equals_the_greedy_walk_in_order_of_score(drawn):
     rows = pl.DataFrame(
-        [([f"i{n}" for n in sorted(members)], score / 10, "") for members, score in drawn], schema={"members": pl.List(pl.String), "score": pl.Float64, "evidence": pl.String}, orient="row"
+        [([f"i{n}" for n in sorted(members)], score / 10, "") for members, score in drawn],
+        schema={"members": pl.List(pl.String), "score": pl.Float64, "evidence": pl.String},
+        orient="row",
     )
     accepted = accept_disjoint(pair_proposals(rows))
     best = {}

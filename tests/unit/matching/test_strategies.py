@@ -53,7 +53,9 @@ def test_an_accrual_is_never_matched_with_what_it_accrues():
 
 
 def test_a_line_that_names_the_document_it_reverses_takes_that_one():
-    rows = pool(ledger("PYMT-2010", 8000, "INV-1015"), ledger("PYMT-2011", 8000, "INV-1015"), {**ledger("JE-4003", -8000, "Void of PYMT-2011"), "reverses": "PYMT-2011"})
+    rows = pool(
+        ledger("PYMT-2010", 8000, "INV-1015"), ledger("PYMT-2011", 8000, "INV-1015"), {**ledger("JE-4003", -8000, "Void of PYMT-2011"), "reverses": "PYMT-2011"}
+    )
     assert sets(match_named_reversals(rows)) == {frozenset({"gl_PYMT-2011/1", "gl_JE-4003/1"})}
 
 
@@ -125,7 +127,9 @@ def test_the_best_overall_pairing_beats_the_first_found():
 
 
 def test_a_unique_reference_with_another_amount_is_a_match_with_a_difference():
-    assert sets(match_reference_differences(pool(stripe("txn_1", 8571, reference="INV-1003"), ledger("P1", 8600, "INV-1003")))) == {frozenset({"txn_1/gross", "gl_P1/1"})}
+    assert sets(match_reference_differences(pool(stripe("txn_1", 8571, reference="INV-1003"), ledger("P1", 8600, "INV-1003")))) == {
+        frozenset({"txn_1/gross", "gl_P1/1"})
+    }
 
 
 def test_a_reference_on_two_lines_is_not_guessed():
@@ -147,7 +151,9 @@ def test_a_trace_id_on_the_statement_decides_between_equal_payouts():
 
 
 def test_a_ledger_against_its_own_copy_matches_fully_without_a_difference():
-    rows = make.items(*[stripe(f"txn_{n}", 1000 + n, reference=f"INV-{5000 + n}") for n in range(20)], *[ledger(f"P{n}", 1000 + n, f"INV-{5000 + n}") for n in range(20)])
+    rows = make.items(
+        *[stripe(f"txn_{n}", 1000 + n, reference=f"INV-{5000 + n}") for n in range(20)], *[ledger(f"P{n}", 1000 + n, f"INV-{5000 + n}") for n in range(20)]
+    )
     from reconciliation.normalize.references import extract_references
 
     matching = match_items(rows.drop("reference_text"), extract_references(rows), cut_off_on=date(2026, 10, 31), journals=make.NO_JOURNALS)

@@ -60,7 +60,12 @@ def test_a_late_posting_that_its_own_months_export_has_too_counts_once(export, s
 def test_an_export_of_several_months_covers_all_of_them(export, settings):
     def quarter(*leave_out):
         months = (("10", "Oct"), ("11", "Nov"), ("12", "Dec"))
-        return [line(f"{day}/{number}/2026", f"{name}{day}", period=f"{name} 2026") for number, name in months for day in range(10, 30, 2) if f"{name}{day}" not in leave_out]
+        return [
+            line(f"{day}/{number}/2026", f"{name}{day}", period=f"{name} 2026")
+            for number, name in months
+            for day in range(10, 30, 2)
+            if f"{name}{day}" not in leave_out
+        ]
 
     reading = read_ledger([export(*quarter()), export(*quarter("Oct12", "Nov20"), delivery=2)], settings=settings)
 

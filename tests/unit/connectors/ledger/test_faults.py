@@ -11,7 +11,9 @@ ROW = "9001,{date},Oct 2026,Payment,{document},Ada,1050 Stripe Clearing,INV-1,{d
 
 def row(document="PYMT-1", date="14/10/2026", debit="100.00", credit="", currency="GBP"):
     cell = '"{}"'.format
-    return ROW.format(date=date, document=document, debit=cell(debit) if "," in debit else debit, credit=cell(credit) if "," in credit else credit, currency=currency)
+    return ROW.format(
+        date=date, document=document, debit=cell(debit) if "," in debit else debit, credit=cell(credit) if "," in credit else credit, currency=currency
+    )
 
 
 def text(*rows, header=HEADER):
@@ -127,7 +129,8 @@ def test_several_faults_are_reported_at_once_and_the_first_gives_the_place(expor
         read_ledger([export(*rows, row("P-x", debit="ten"), row("P-y", date="31/02/2026"))], settings=settings)
 
     assert (caught.value.row, caught.value.column) == (2, "Debit")
-    assert "a.csv:42 [Debit]: 'ten'" in caught.value.message and "a.csv:43 [Date]" in caught.value.message
+    assert "a.csv:42 [Debit]: 'ten'" in caught.value.message
+    assert "a.csv:43 [Date]" in caught.value.message
 
 
 def test_the_operator_decides_ambiguous_dates(export, make_settings):

@@ -9,7 +9,7 @@ from reconciliation.errors import FileRefusedError, SettingsError
 from reconciliation.schemas.files import LedgerLine, SetAsideRow, SourceFile
 
 RECEIPT = "9001,14/10/2026,Oct 2026,Payment,PYMT-1,Ada Brown,1050 Stripe Clearing,INV-1,100.00,,GBP"
-PAYOUT = "9002,15/10/2026,Oct 2026,Deposit,DEP-1,,1050 Stripe Clearing,Stripe payout po_1,,\"1,200.50\",GBP"
+PAYOUT = '9002,15/10/2026,Oct 2026,Deposit,DEP-1,,1050 Stripe Clearing,Stripe payout po_1,,"1,200.50",GBP'
 RENT = "9003,16/10/2026,Oct 2026,Journal,JE-1,,6100 Rent,October,500.00,,GBP"
 FOREIGN = "Internal ID,Date,Period,Type,Document Number,Name,Account,Memo,Debit,Credit,Currency,Amount (Foreign Currency),Exchange Rate"
 
@@ -101,7 +101,10 @@ def test_non_posting_rows_are_set_aside(export, settings):
 
 
 def test_lines_of_one_document_are_numbered_by_content(export, settings):
-    rows = [f"{n},14/10/2026,Oct 2026,Journal,JE-9,,1050 Stripe Clearing,{memo},{amount},,GBP" for n, (memo, amount) in enumerate([("b", "2.00"), ("a", "2.00"), ("z", "1.00")])]
+    rows = [
+        f"{n},14/10/2026,Oct 2026,Journal,JE-9,,1050 Stripe Clearing,{memo},{amount},,GBP"
+        for n, (memo, amount) in enumerate([("b", "2.00"), ("a", "2.00"), ("z", "1.00")])
+    ]
 
     lines = read_ledger([export(*rows)], settings=settings).lines
 
@@ -113,12 +116,15 @@ def test_equal_lines_without_a_document_are_told_apart_by_an_ordinal(export, set
 
     ids = read_ledger([export(row, row)], settings=settings).lines["item_id"].to_list()
 
-    assert ids[0].startswith("glh_") and [item.rsplit("/", 1)[1] for item in ids] == ["1", "2"]
+    assert ids[0].startswith("glh_")
+    assert [item.rsplit("/", 1)[1] for item in ids] == ["1", "2"]
     assert len({item.split("/")[0] for item in ids}) == 1
 
 
 def test_neither_names_nor_the_order_of_rows_and_files_change_a_line(export, settings):
-    rows = [f"{n},{14 + n % 9}/10/2026,Oct 2026,Journal,{'' if n % 3 else f'JE-{n % 4}'},,1050 Stripe Clearing,memo {n % 5},{n % 4}.50,,GBP" for n in range(1, 40)]
+    rows = [
+        f"{n},{14 + n % 9}/10/2026,Oct 2026,Journal,{'' if n % 3 else f'JE-{n % 4}'},,1050 Stripe Clearing,memo {n % 5},{n % 4}.50,,GBP" for n in range(1, 40)
+    ]
     shuffled = random.Random(7).sample(rows, len(rows))
     content = [column for column in LedgerLine.column_names() if column not in {"source_file", "source_row"}]
 
@@ -184,4 +190,5 @@ def test_an_unknown_profile_is_refused_with_the_nearest(make_settings, export):
 def test_all_refused_files_are_named_at_once(export, settings):
     error = refusal([export(RECEIPT.replace("100.00", "1e2"), name="a.csv"), export(RECEIPT.replace("14/10", "31/02"), name="b.csv")], settings)
 
-    assert error.file == "a.csv" and "b.csv:2 [Date]" in error.message
+    assert error.file == "a.csv"
+    assert "b.csv:2 [Date]" in error.message
