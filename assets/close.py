@@ -10,11 +10,9 @@ from assets.resources import LakeResource
 from reconciliation.breaks.explain import Explained
 from reconciliation.close.balances import close_balances
 from reconciliation.close.journals import Journals, propose_journals
-from reconciliation.close.manifest import describe_month
-from reconciliation.close.payouts import list_payouts
 from reconciliation.close.statement import state_month
 from reconciliation.matching.cascade import Matching
-from reconciliation.months import set_aside_of_month, store_month, write_package
+from reconciliation.months import store_month, write_package
 from reconciliation.pipeline import Reconciliation
 from reconciliation.population import CarriedIn, Population
 
@@ -62,13 +60,7 @@ def build(partitions: Partitions, *, zone: str) -> list[dg.AssetsDefinition]:
             journals=journals.lines,
             statement=lines,
         )
-        store_month(
-            work.lake,
-            result,
-            payouts=list_payouts(sources, month, explained.items, matching.members),
-            set_aside=set_aside_of_month(sources, month),
-            description=describe_month(sources, month, model=facts["model"], proofs=proofs, accept_incomplete=facts["accept_incomplete"]),
-        )
+        store_month(work.lake, result, sources, proofs=proofs, model=facts["model"], accept_incomplete=facts["accept_incomplete"])
         return dg.MaterializeResult(metadata=describe_statement(lines))
 
     return [journal_entries, balances, statement, _package(partitions, zone=zone)]

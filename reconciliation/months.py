@@ -11,8 +11,10 @@ from typing import Any
 
 import polars as pl
 
-from reconciliation.close.manifest import RETIRED, combine
+from reconciliation.close.later_clearing import find_later_clearing
+from reconciliation.close.manifest import RETIRED, combine, describe_month
 from reconciliation.close.package import BookState, check_statement, package_files, write_draft, write_version
+from reconciliation.close.payouts import list_payouts
 from reconciliation.config import Book, LedgerAccount, Settings
 from reconciliation.errors import InputsMissingError, LockedPeriodError, SettingsError
 from reconciliation.lake import Lake
@@ -33,6 +35,7 @@ TABLES = [
     "journals",
     "statement",
     "payouts",
+    "later_clearing",
     "set_aside",
     "carried_items",
     "carried_open",
@@ -138,8 +141,18 @@ def carry_in(lake: Lake, sources: Sources, month: Month) -> CarriedIn:
     return CarriedIn(carried, references.join(open_items.select(key), on=key, how="semi"), open_items, lake.load(tables["explained"]), closing, locked_ids)
 
 
-def store_month(lake: Lake, result: Reconciliation, *, payouts: pl.DataFrame, set_aside: pl.DataFrame, description: dict[str, Any]) -> None:
-    """Publish a reconciled month of a book, in one step."""
+def store_month(lake: Lake, result: Reconciliation, sources: Sources, *, proofs: pl.DataFrame, model: str, accept_incomplete: bool) -> None:
+    """Publish a reconciled month of a book, with what its package needs beside it, in one step.
+
+    Args:
+        lake: where it is stored.
+        result: the month.
+        sources: what it was computed from.
+        proofs: `CompletenessProof`.
+        model: label of the model version that scored.
+        accept_incomplete: whether an incomplete pull was accepted.
+    """
+    month = result.month
     frames = {
         "items": result.items,
         "references": result.references,
@@ -151,13 +164,14 @@ def store_month(lake: Lake, result: Reconciliation, *, payouts: pl.DataFrame, se
         "balances": result.balances,
         "journals": result.journals,
         "statement": result.statement,
-        "payouts": payouts,
-        "set_aside": set_aside,
+        "payouts": list_payouts(sources, month, result.items, result.members),
+        "set_aside": set_aside_of_month(sources, month),
+        "later_clearing": find_later_clearing(sources, month, result.items, result.references, result.open_items),
         "carried_items": result.carried.items,
         "carried_open": result.carried.open_items,
     }
-    scope = month_scope(result.month.book.name, result.month.period)
-    lake.publish(scope, {name: lake.stage(name, frame) for name, frame in frames.items()}, facts=description)
+    description = describe_month(sources, month, model=model, proofs=proofs, accept_incomplete=accept_incomplete)
+    lake.publish(month_scope(month.book.name, month.period), {name: lake.stage(name, frame) for name, frame in frames.items()}, facts=description)
 
 
 def set_aside_of_month(sources: Sources, month: Month) -> pl.DataFrame:
@@ -209,7 +223,7 @@ def read_state(lake: Lake, scope: str) -> BookState:
     if tables is None:
         raise InputsMissingError(f"{scope}: not reconciled yet; run: reconcile run --period {scope.rsplit('/', 1)[-1]}")
     loaded = {name: lake.load(tables[name]) for name in TABLES}
-    used = ["items", "members", "open_items", "breaks", "journals", "statement", "payouts", "set_aside", "carried_items", "carried_open"]
+    used = ["items", "members", "open_items", "breaks", "journals", "statement", "payouts", "set_aside", "later_clearing", "carried_items", "carried_open"]
     return BookState(**{name: loaded[name] for name in used}, facts=lake.facts(scope))
 
 

@@ -56,6 +56,15 @@ def render_card(manifest: dict[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def render_evaluation(metrics: dict[str, Any]) -> str:
+    """Write the figures of `evaluate_version` for a terminal, as the card shows them.
+
+    Args:
+        metrics: what `evaluate_version` returned.
+    """
+    return "\n\n".join([_sets(metrics), _causes(metrics["causes"]), _segments(metrics["segments"])])
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Write a Markdown table."""
     return "\n".join(f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows))

@@ -1,9 +1,10 @@
 """Truth of a simulated company + breaks of a run -> a label per break.
 
-The truth names items as people do (`txn_…/component`, `po_…`, a ledger document, a bank reference); a run names them by
-origin and content; `residual:<members>` and `<document>;<document>` name each of their members. What joins them is the item's own columns, never its amount or date, so a label cannot leak from a
-feature. A break is a true exception when any of its items is one in the truth of that leg; a residual stands for the
-members of its match. An item the truth does not name is plainly matched there: if we left it open, it is no exception.
+The truth names items as people do (`txn_…/component`, `po_…`, a ledger document, a bank reference; `residual:<members>` and
+`<document>;<document>` name each of their members), a run by origin and content. What joins them is the item's own columns,
+never its amount or date, so a label cannot leak from a feature. A break is a true exception when any of its items is one in
+the truth of that leg; a residual stands for the members of its match. An item the truth does not name is plainly matched
+there: if we left it open, it is no exception.
 """
 
 from collections.abc import Sequence

@@ -22,8 +22,8 @@ import polars as pl
 
 from reconciliation.classifier.calibration import Calibration
 from reconciliation.classifier.card import render_card
-from reconciliation.classifier.evaluation import average_precision, measure_frame, measure_segments
-from reconciliation.classifier.labels import label_breaks, read_truth
+from reconciliation.classifier.evaluation import MatchQuality, average_precision, match_quality, measure_frame, measure_segments
+from reconciliation.classifier.labels import label_breaks, name_members, read_truth
 from reconciliation.classifier.policy import Certificate, certify_threshold
 from reconciliation.classifier.scoring import KEY_COLUMNS, score_frame
 from reconciliation.classifier.versions import MODELS, ModelVersion, load_version, version_numbers, write_version
@@ -170,14 +170,23 @@ def collect_company(world: World, *, simulate: Callable[[World, Path], Path], re
         folder = simulate(world, Path(scratch))
         truth, _ = read_truth(folder)
         runs = reconcile_company(folder)
-    labeled = []
-    for place, run in enumerate(runs):
-        # A residual is carried under its match's id, and that match stands in the month that made it.
-        known = runs[: place + 1]
-        items = pl.concat([earlier.items for earlier in known]).unique(["leg", "item_id"], keep="last", maintain_order=True)
-        members = pl.concat([earlier.members for earlier in known]).unique(["leg", "item_id", "match_id"], maintain_order=True)
-        labeled.append(label_month(replace(run, items=items, members=members), truth=truth, world=world))
-    return pl.concat(labeled)
+    # A residual is carried under its match's id, and that match stands in the month that made it.
+    return pl.concat([label_month(run_with_history(runs[: place + 1]), truth=truth, world=world) for place in range(len(runs))])
+
+
+def run_with_history(runs: Sequence[MonthRun]) -> MonthRun:
+    """Return the last of a company's months with the items and matches of all of them; an item stands as its latest month has it."""
+    items = pl.concat([run.items for run in runs]).unique(["leg", "item_id"], keep="last", maintain_order=True)
+    members = pl.concat([run.members for run in runs]).unique(["leg", "item_id", "match_id"], maintain_order=True)
+    return replace(runs[-1], items=items, members=members)
+
+
+def measure_matching(runs: Sequence[MonthRun], edges: pl.DataFrame) -> MatchQuality:
+    """Measure the matches of a company's months against its true edges (`truth/matches.csv`) up to the last of them."""
+    last = run_with_history(runs)
+    true = edges.filter(pl.col("period") <= last.period) if "period" in edges.columns else edges
+    counted = last.items.filter(pl.col("side").is_in(["stripe", "ledger", "bank"])).height
+    return match_quality(name_members(last.members, last.items, true), true, items=counted)
 
 
 def label_month(run: MonthRun, *, truth: pl.DataFrame, world: World) -> pl.DataFrame:

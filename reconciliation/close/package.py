@@ -64,6 +64,8 @@ class BookState:
 
     Attributes:
         items, members, open_items, breaks, journals, statement, payouts: as in `pipeline.Reconciliation`.
+        set_aside: rows read and not reconciled.
+        later_clearing: open items that have cleared since.
         carried_items: `Item` rows carried in.
         carried_open: their `OpenItem` rows.
         facts: cut-off and the like, for the manifest.
@@ -77,6 +79,7 @@ class BookState:
     statement: pl.DataFrame
     payouts: pl.DataFrame
     set_aside: pl.DataFrame
+    later_clearing: pl.DataFrame
     carried_items: pl.DataFrame
     carried_open: pl.DataFrame
     facts: dict[str, Any]
@@ -216,7 +219,8 @@ def _open_items(state: BookState) -> pl.DataFrame:
         bucket = pl.when(pl.col("age_days") <= last).then(pl.lit(name)).otherwise(bucket)
     return (
         state.open_items.join(state.items, on=["leg", "item_id"])
-        .with_columns(age_days=age, amount=pl.col("amount_minor"), cleared_after_cutoff_on=pl.lit(""), cleared_by_item=pl.lit(""))
+        .join(state.later_clearing, on=["leg", "item_id"], how="left")
+        .with_columns(age_days=age, amount=pl.col("amount_minor"))
         .with_columns(age_bucket=bucket)
         .sort("leg", "currency", "nature", "cause", "date", "item_id")
     )

@@ -15,13 +15,11 @@ from pathlib import Path
 import orjson
 import polars as pl
 
-from reconciliation.close.manifest import describe_month
-from reconciliation.close.payouts import list_payouts
 from reconciliation.config import Settings, read_settings
 from reconciliation.connectors.stripe.completeness import prove_complete
 from reconciliation.connectors.stripe.parse import parse_balance, parse_balance_transactions, parse_payout_members, parse_payouts, parse_sources
 from reconciliation.lake import Lake
-from reconciliation.months import carry_in, complete_book, define_month, lock_month, set_aside_of_month, store_month, write_package
+from reconciliation.months import carry_in, complete_book, define_month, lock_month, store_month, write_package
 from reconciliation.opening import record_opening
 from reconciliation.pipeline import Reconciliation, Scorer, reconcile_month
 from reconciliation.rates import Rates, read_rates
@@ -102,13 +100,7 @@ def _reconcile(lake: Lake, settings: Settings, period: str, *, stripe: dict[str,
         transactions=sources.transactions, payouts=sources.payouts, members=sources.members, sources=sources.stripe_sources, snapshots=sources.snapshots, complete_through=clock
     )
     result = reconcile_month(sources, month, carry_in(lake, sources, month), score=score, rates=rates)
-    store_month(
-        lake,
-        result,
-        payouts=list_payouts(sources, month, result.items, result.members),
-        set_aside=set_aside_of_month(sources, month),
-        description=describe_month(sources, month, model="dry run", proofs=proofs, accept_incomplete=False),
-    )
+    store_month(lake, result, sources, proofs=proofs, model="dry run", accept_incomplete=False)
     return DryMonth(result, sources, write_package(lake, settings, period))
 
 

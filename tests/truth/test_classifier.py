@@ -1,6 +1,7 @@
 """The shipped classifier on its own labeled data: figures that reproduce, floors that hold, a card that says so."""
 
 import hashlib
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -99,7 +100,7 @@ def test_a_posting_that_stays_away_longer_is_never_less_suspicious(model: ModelV
         )
         means.append(float(score_examples(aged, tables=model.tables, calibration=model.calibration)["probability"].to_numpy().mean()))
     assert means[-1] > means[0]
-    assert all(later >= earlier - 0.05 for earlier, later in zip(means, means[1:], strict=False)), means
+    assert all(later >= earlier - 0.05 for earlier, later in pairwise(means)), means
 
 
 def test_a_model_folder_holds_no_code(model: ModelVersion) -> None:
