@@ -14,6 +14,23 @@ run: environment
 test:
 	bash .ci/run
 
+# The long proofs: more worlds, more kills.
+hard: environment
+	RECONCILIATION_WORLDS=1000 RECONCILIATION_KILLS=40 $(BIN)/pytest tests/properties tests/end_to_end
+	$(BIN)/pytest -m hard
+
+bench: environment
+	$(BIN)/python benchmarks/main_job.py --payments 50000 --runs 5
+
+# Matches and classifier against the truth of the sample.
+evaluate: environment
+	$(BIN)/reconcile evaluate
+
+# The sample company, anew from its seed.
+sample: environment
+	rm -rf data/sample
+	$(BIN)/reconcile simulate --out data/sample --sample
+
 environment: .venv/installed
 
 # The stamp is written last, so that an interrupted installation is repeated and not trusted.

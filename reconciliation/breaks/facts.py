@@ -55,6 +55,12 @@ def gather_facts(around: Surroundings) -> pl.DataFrame:
     facts = facts.with_columns(
         has_open_gross=pl.col("balance_transaction_id").is_in(gross_open["balance_transaction_id"].implode()) & (pl.col("balance_transaction_id") != "")
     )
+    arrived = (
+        around.items.filter((pl.col("leg") == "cash") & (pl.col("payout_id") != ""))
+        .join(around.members, on=["leg", "item_id"], how="semi")["payout_id"]
+        .unique()
+    )
+    facts = facts.with_columns(has_arrived=(pl.col("leg") == "books") & pl.col("payout_id").is_in(arrived.implode()) & (pl.col("category") == "payout"))
     for part in (_repeated(around, still_open), _other_side(around, still_open), _differences(around, still_open)):
         facts = facts.join(part, on=["leg", "item_id"], how="left")
     flags = [name for name, dtype in facts.schema.items() if dtype == pl.Boolean]

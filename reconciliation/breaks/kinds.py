@@ -57,6 +57,8 @@ PART_CAUSES = {
     "withheld_tax": Causes("withheld_tax", "entry"),
     "application_fee": Causes("application_fee", "entry"),
 }
+DISPUTE_DAYS = 75
+"""A dispute is decided within 60 to 75 days of the evidence (https://docs.stripe.com/disputes/how-disputes-work); until then it is held."""
 PAYOUT_GRACE_DAYS = 5
 """A payout is settled within five business days of its arrival date, or Stripe's documentation calls it failed."""
 
@@ -114,7 +116,9 @@ def _name_causes(facts: pl.DataFrame) -> pl.DataFrame:
             ("refund_pending", "timing", "unknown_entry", "correction"),
         ),
         (pl.col("kind") == "missing_in_stripe", ("timing", "timing", "unknown_entry", "correction")),
+        (pl.col("has_arrived"), ("timing", "timing", "missing_posting", "entry")),
         ((pl.col("line") == "payout.gross") & ~overdue, ("payout_in_transit", "timing", "", "")),
+        ((pl.col("line") == "dispute.gross") & (pl.col("age_days") <= DISPUTE_DAYS), ("dispute_held", "reclass", "", "")),
         (follows_gross, ("timing", "timing", "missing_posting", "entry")),
     ]
     result = {

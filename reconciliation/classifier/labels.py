@@ -58,14 +58,15 @@ def name_items(items: pl.DataFrame) -> pl.DataFrame:
         items: schema `Item`, of any sides.
 
     Returns:
-        `leg, item_id, name`: one row per item and name. A ledger line answers to its document, a bank line to its reference and to
-        its file and row, an opening difference to the number of its account, everything to its own id.
+        `leg, item_id, name`: one row per item and name. A ledger line answers to its document, a bank line to its reference, each
+        word of it, and to its file and row, an opening difference to the number of its account, everything to its own id.
     """
     columns = ["leg", "item_id"]
     keys = [
         items.select(*columns, name="item_id"),
         items.filter(pl.col("side") == "ledger").select(*columns, name="document"),
         items.filter(pl.col("side") == "bank").select(*columns, name="reference"),
+        items.filter(pl.col("side") == "bank").select(*columns, name=pl.col("reference").str.split(" ")).explode("name", empty_as_null=True, keep_nulls=True),
         items.filter(pl.col("side") == "opening").select(*columns, name=pl.lit("opening:") + pl.col("account").str.split(" ").list.first()),
         items.filter(pl.col("side") == "bank").select(*columns, name=pl.col("source_file").str.split("/").list.last() + ":" + pl.col("source_row")),
     ]

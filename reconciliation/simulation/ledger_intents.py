@@ -87,9 +87,8 @@ def _per_payment(log: EventLog, sales: pl.DataFrame) -> Intents:
     sales = sales.with_columns(books=books_amounts(log, sales), is_net=pl.col("posting") == "net")
     amount = pl.when("is_net").then(pl.col("amount_minor") - pl.col("fee_minor")).otherwise("books")
     euro = pl.col("presentment_currency") != log.options.currency
-    converted = pl.format(
-        "{} {} at {}", "presentment_currency", decimal_text("presentment_minor"), (pl.col("books") / pl.col("presentment_minor")).round(4).cast(pl.String)
-    )
+    rate = sales.select(minor=(pl.col("books") * 10_000 / pl.col("presentment_minor")).round().cast(pl.Int64)).select(rate=decimal_text("minor", 4))["rate"]
+    converted = pl.format("{} {} at {}", "presentment_currency", decimal_text("presentment_minor"), pl.lit(rate))
     note = pl.when("is_net").then(pl.lit(NET_NOTE)).when(euro).then(converted).otherwise(pl.lit(""))
     intent = pl.lit("pay|") + pl.col("transaction_id")
     columns = {name: pl.col(name) for name in ("invoice", "customer", "story")}

@@ -8,6 +8,7 @@ import csv
 import io
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -243,12 +244,17 @@ def _sheets(file: str, content: bytes) -> Iterator[SheetGrid]:
 
 
 def _check_archive(file: str, content: bytes) -> None:
+    """Refuse what unpacks to too much by its own directory, then what does not unpack to what its checksums say."""
+    damaged: object = None
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             unpacked = sum(entry.file_size for entry in archive.infolist())
-    except (zipfile.BadZipFile, ValueError, OSError) as error:
-        raise FileRefusedError(file=file, message=f"is a damaged workbook ({error}); save it again as .xlsx, or export CSV") from error
+            if unpacked <= min(UNPACKED_BYTES_MAX, UNPACKED_RATIO_MAX * len(content)):
+                damaged = archive.testzip()
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError, OSError) as error:
+        damaged = error
+    if damaged is not None:
+        raise FileRefusedError(file=file, message=f"is a damaged workbook ({damaged}); save it again as .xlsx, or export CSV")
     if unpacked > UNPACKED_BYTES_MAX or unpacked > UNPACKED_RATIO_MAX * len(content):
-        raise FileRefusedError(
-            file=file, message=f"unpacks to {unpacked:,} bytes, more than {UNPACKED_RATIO_MAX} times its size or {UNPACKED_BYTES_MAX:,}; it is not opened"
-        )
+        limit = f"more than {UNPACKED_RATIO_MAX} times its size or {UNPACKED_BYTES_MAX:,}"
+        raise FileRefusedError(file=file, message=f"unpacks to {unpacked:,} bytes, {limit}; it is not opened")

@@ -15,6 +15,7 @@ from reconciliation.similarity import contained_similarity, name_similarity
 
 START, NAME, NUMBER, REFERENCE, LAG_A_DAY, RARE = -1.5, 4.0, 3.0, 2.0, -0.15, 2.5
 LOG_ODDS_BEHIND_MAX = 6.0
+TIE_BREAK = 1e-7
 
 
 def match_fuzzily(pool: Pool) -> pl.DataFrame:
@@ -30,7 +31,10 @@ def match_fuzzily(pool: Pool) -> pl.DataFrame:
         (pl.col("log_odds") >= pl.col("log_odds").max().over("item_id") - LOG_ODDS_BEHIND_MAX)
         & (pl.col("log_odds") >= pl.col("log_odds").max().over("key_id") - LOG_ODDS_BEHIND_MAX)
     ).with_columns(left=pl.col("item_id"), right=pl.col("key_id"), equally_good=pl.len().over("item_id", pl.col("score").round(6)))
-    one_form = near_best.sort("score", "variant", descending=[True, False]).unique(["left", "right"], keep="first", maintain_order=True)
+    # Between equal candidates the earliest are taken: a hair off the score for each later one.
+    place = [pl.col(name).rank("dense").over("currency", "amount_minor") for name in ("date", "date_stripe", "occurred_at_stripe")]
+    ordered = near_best.with_columns(score=pl.col("score") - TIE_BREAK * pl.sum_horizontal(place).fill_null(0))
+    one_form = ordered.sort("score", "variant", descending=[True, False]).unique(["left", "right"], keep="first", maintain_order=True)
     chosen = assign_best(one_form)
     ties = pl.when(pl.col("equally_good") > 1).then(pl.format(", {} equally good candidates, the earliest taken", "equally_good")).otherwise(pl.lit(""))
     return pair_proposals(
@@ -45,7 +49,7 @@ def match_fuzzily(pool: Pool) -> pl.DataFrame:
 def _candidates(pool: Pool, lines: pl.DataFrame, offered: pl.DataFrame) -> pl.DataFrame:
     """Join on currency and amount; keys with too many pairs are refined by name and by day before they are joined."""
     key = ["currency", "amount_minor"]
-    slim = lines.select("item_id", *key, "date", "counterparty", "reference_text_line")
+    slim = lines.select("item_id", *key, "date", "counterparty", "reference_text_line", "occurred_at")
     counts = slim.group_by(key).agg(n_lines=pl.len()).join(offered.group_by(key).agg(n_offers=pl.len()), on=key)
     heavy = counts.filter(pl.col("n_lines") * pl.col("n_offers") > pool.settings.pairs_per_key_max)
     light_pairs = slim.join(heavy, on=key, how="anti").join(offered, on=key, suffix="_stripe")

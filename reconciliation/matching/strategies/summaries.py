@@ -86,13 +86,15 @@ def _summary_lines(pool: Pool) -> pl.DataFrame:
         .when(text.str.contains(SALES_WORDS))
         .then(pl.lit("sales"))
     )
-    return lines.with_columns(
+    named = lines.with_columns(
         said=said.otherwise(pl.lit("")),
         text_day=text.str.extract(r"\b(\d{4}-\d{2}-\d{2})\b", 1).str.to_date("%Y-%m-%d", strict=False),
         text_month=pl.coalesce(
             pl.concat_str([month.str.extract(r"(\d{4})$", 1), number], separator="-"), text.str.extract(r"\b(\d{4}-\d{2})\b", 1), "origin_period"
         ),
     )
+    # A line with a customer of its own stands for that customer's payments, whatever its amount happens to add up to.
+    return named.filter((pl.col("counterparty") == "") | (pl.col("said") == "fees"))
 
 
 def _bucketed(pool: Pool) -> pl.DataFrame:

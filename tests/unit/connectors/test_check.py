@@ -83,7 +83,7 @@ def test_a_refused_file_says_where_and_why(settings, content, row, column):
     refused = describe(settings, content)["refused"]
 
     assert refused["message"]
-    assert (row is None or (refused["row"], refused["column"]) == (row, column))
+    assert row is None or (refused["row"], refused["column"]) == (row, column)
 
 
 def test_a_file_that_does_not_exist_is_refused(settings):

@@ -10,7 +10,8 @@ def entry(
     amount, direction="CRDT", *, status="<Sts>BOOK</Sts>", date="2026-10-14", text="STRIPE PAYMENTS", reference="PO-1", party="Stripe Payments UK", extra=""
 ):
     role = "Dbtr" if direction == "CRDT" else "Cdtr"
-    return f"""<Ntry><Amt Ccy="GBP">{amount}</Amt><CdtDbtInd>{direction}</CdtDbtInd>{extra}{status}<BookgDt><Dt>{date}</Dt></BookgDt><AcctSvcrRef>BANK-7</AcctSvcrRef>
+    return f"""<Ntry><Amt Ccy="GBP">{amount}</Amt><CdtDbtInd>{direction}</CdtDbtInd>{extra}{status}
+    <BookgDt><Dt>{date}</Dt></BookgDt><AcctSvcrRef>BANK-7</AcctSvcrRef>
     <NtryDtls><TxDtls><Refs><EndToEndId>{reference}</EndToEndId></Refs><RltdPties><{role}><Nm>{party}</Nm></{role}></RltdPties>
     <RmtInf><Ustrd>{text}</Ustrd></RmtInf></TxDtls></NtryDtls></Ntry>"""
 
@@ -26,7 +27,8 @@ def statement_xml(*parts):
 
 
 def message(*statements, version="02", prolog=""):
-    return f'<?xml version="1.0" encoding="UTF-8"?>{prolog}<Document xmlns="{NAMESPACE.format(version)}"><BkToCstmrStmt>{"".join(statements)}</BkToCstmrStmt></Document>'
+    body = f"<BkToCstmrStmt>{''.join(statements)}</BkToCstmrStmt>"
+    return f'<?xml version="1.0" encoding="UTF-8"?>{prolog}<Document xmlns="{NAMESPACE.format(version)}">{body}</Document>'
 
 
 def refused(statement, settings, content):

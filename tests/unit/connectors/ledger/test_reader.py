@@ -164,7 +164,8 @@ def test_an_export_with_a_header_only_has_no_rows(export, settings):
 
 def test_a_mapping_file_names_columns_sign_decimal_mark_dates_and_the_account(export, make_settings, tmp_path):
     (tmp_path / "ours.toml").write_text(
-        'sign = "credit_positive"\ndecimal_mark = ","\ndate_order = "day_first"\n[columns]\ndate = "Buchungstag"\ndocument = "Beleg"\nmemo = "Text"\namount = "Betrag"\n'
+        'sign = "credit_positive"\ndecimal_mark = ","\ndate_order = "day_first"\n'
+        '[columns]\ndate = "Buchungstag"\ndocument = "Beleg"\nmemo = "Text"\namount = "Betrag"\n'
         '[constants]\naccount = "1050 Stripe Clearing"\ncurrency = "GBP"\n'
     )
     file = export('01.02.2026;B-1;Miete;"1.234,50"', header="Buchungstag;Beleg;Text;Betrag")

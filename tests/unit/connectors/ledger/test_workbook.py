@@ -40,10 +40,12 @@ def workbook(sheets, *, first_row=1):
         archive.writestr(
             "[Content_Types].xml",
             f'<Types xmlns="{PACKAGE}/content-types"><Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/>'
-            f'<Override PartName="/xl/workbook.xml" ContentType="{KIND}.sheet.main+xml"/><Override PartName="/xl/styles.xml" ContentType="{KIND}.styles+xml"/>{parts}</Types>',
+            f'<Override PartName="/xl/workbook.xml" ContentType="{KIND}.sheet.main+xml"/>'
+            f'<Override PartName="/xl/styles.xml" ContentType="{KIND}.styles+xml"/>{parts}</Types>',
         )
         archive.writestr(
-            "_rels/.rels", f'<Relationships xmlns="{PACKAGE}/relationships"><Relationship Id="r1" Type="{RELATIONS}/officeDocument" Target="xl/workbook.xml"/></Relationships>'
+            "_rels/.rels",
+            f'<Relationships xmlns="{PACKAGE}/relationships"><Relationship Id="r1" Type="{RELATIONS}/officeDocument" Target="xl/workbook.xml"/></Relationships>',
         )  # fmt: skip
         names = "".join(f'<sheet name="{name}" sheetId="{n}" r:id="r{n}"/>' for n, name in zip(numbers, sheets, strict=True))
         archive.writestr("xl/workbook.xml", f'<workbook xmlns="{MAIN}" xmlns:r="{RELATIONS}"><sheets>{names}</sheets></workbook>')
@@ -96,3 +98,12 @@ def test_a_workbook_that_unpacks_to_many_times_its_size_is_not_opened(settings):
 
     with pytest.raises(FileRefusedError, match="unpacks to"):
         read_ledger([file(buffer.getvalue())], settings=settings)
+
+
+def test_a_workbook_whose_directory_names_an_unknown_zip_version_is_refused(settings):
+    damaged = bytearray(workbook({"Oct": [HEADER]}))
+    place = damaged.rindex(b"PK\x01\x02")
+    damaged[place + 6] = 231
+
+    with pytest.raises(FileRefusedError, match="damaged workbook"):
+        read_ledger([file(bytes(damaged))], settings=settings)
