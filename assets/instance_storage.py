@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 from dagster import EventLogEntry, Field, StringSource
@@ -41,7 +42,9 @@ class KeptConnections(SqliteEventLogStorage):
     """The SQLite event log with the last few databases kept open, and a batch of events stored in one transaction."""
 
     def __init__(self, base_dir: str) -> None:
+        self._tables: set[str] = set()
         super().__init__(base_dir)
+        self._db_lock = RLock()  # a batch holds it around the events it stores
         self._engines: OrderedDict[str, Engine] = OrderedDict()
         self._batch: dict[str, Connection] | None = None
         self._batch_end = ExitStack()
@@ -65,6 +68,12 @@ class KeptConnections(SqliteEventLogStorage):
                 super().store_event_batch(events)
             finally:
                 self._batch = None
+
+    def has_table(self, table_name: str) -> bool:
+        """Tell whether a table exists; one that does stays."""
+        if table_name not in self._tables and super().has_table(table_name):
+            self._tables.add(table_name)
+        return table_name in self._tables
 
     def dispose(self) -> None:
         """Close what is open."""

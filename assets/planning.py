@@ -32,8 +32,10 @@ def earliest_day(settings: Settings) -> date:
     return settings.calendar.first_day(settings.start.period) - timedelta(days=settings.start.lookback_days)
 
 
-def days_to_pull(lake: Lake, settings: Settings, account: str, *, clock: datetime) -> Days:
+def days_to_pull(lake: Lake, settings: Settings, account: str, *, clock: datetime) -> Days | None:
     """Return the days of an account to pull now: what was never pulled, and what can still change.
+
+    None where the server's clock did not move since the last pull, as a sandbox's never does: nothing can have happened.
 
     Args:
         lake: knows what was pulled.
@@ -46,6 +48,8 @@ def days_to_pull(lake: Lake, settings: Settings, account: str, *, clock: datetim
     through = pulled_through(lake, account)
     if through is None:
         return Days(earliest, today)
+    if through >= clock:
+        return None
     payouts = lake.read_days("payouts", account=account)
     unsettled = None if payouts is None else oldest_unsettled(payouts, calendar=calendar)
     first = min(calendar.local_day(through), today - timedelta(days=settings.stripe.lookback_days), unsettled or today)

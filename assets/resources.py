@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import date, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -35,6 +36,11 @@ def open_lake(settings: Settings) -> Lake:
     return Lake(settings.path(settings.storage.lake))
 
 
+@lru_cache(maxsize=8)
+def _read_unchanged(file: Path, changed_ns: int) -> Settings:  # noqa: ARG001 - part of the key
+    return read_settings(file)
+
+
 class SettingsResource(dg.ConfigurableResource[Settings]):
     """The settings file; an empty name is the default one."""
 
@@ -42,7 +48,8 @@ class SettingsResource(dg.ConfigurableResource[Settings]):
 
     def read(self) -> Settings:
         """Read the settings, as they stand now."""
-        return read_settings(Path(self.file) if self.file else None)
+        path = Path(self.file) if self.file else None
+        return _read_unchanged(path, path.stat().st_mtime_ns) if path and path.exists() else read_settings(path)
 
 
 @dataclass(frozen=True)

@@ -147,7 +147,10 @@ def free_dead_runs(instance: dg.DagsterInstance, lake: Lake) -> int:
     return len(left)
 
 
-def _pull(execute: Executor, account: str, days: Days, tell: Tell) -> None:
+def _pull(execute: Executor, account: str, days: Days | None, tell: Tell) -> None:
+    if days is None:
+        tell(f"pull {account}: the server's clock stands where it stood, nothing to read")
+        return
     tell(f"pull {account}: {days.first} to {days.last} ({days.count} days)")
     execute(jobs.PULL, tags=range_tags(account, first=days.first, last=days.last))
 

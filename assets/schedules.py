@@ -22,6 +22,9 @@ def build(zone: str, pull: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinitio
         register(context.instance, known)
         for account in (account for book in known.books for account in book.stripe_accounts):
             days = days_to_pull(open_lake(known), known, account, clock=context.scheduled_execution_time)
-            yield dg.RunRequest(run_key=f"{context.scheduled_execution_time:%Y-%m-%d}/{account}", tags=range_tags(account, first=days.first, last=days.last))
+            if days is not None:
+                yield dg.RunRequest(
+                    run_key=f"{context.scheduled_execution_time:%Y-%m-%d}/{account}", tags=range_tags(account, first=days.first, last=days.last)
+                )
 
     return night

@@ -104,6 +104,7 @@ class Profile(BaseModel):
         return {field: [names] if isinstance(names, str) else names for field, names in value.items()}
 
 
+@lru_cache(maxsize=10_000)
 def header_key(text: str) -> str:
     """Return a header as headers are compared: letter case, spaces, marks of a required column and a trailing colon do not count.
 

@@ -1,0 +1,42 @@
+"""Entry of `reconcile`: registers the commands and turns refusals into messages and exit codes.
+
+0: did what was asked; 2: asked wrongly (flag, settings); 1: the work failed or was refused. A traceback means a defect.
+"""
+
+import sys
+
+import typer
+
+from assets.cli import company, doctor, files, model, month, serve
+from assets.cli.output import tell
+from reconciliation.errors import ReconciliationError
+
+app = typer.Typer(
+    name="reconcile",
+    help="Reconcile Stripe against the books, every night and at month end. Start with: reconcile demo",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+month.register(app)
+company.register(app)
+files.register(app)
+model.register(app)
+serve.register(app)
+doctor.register(app)
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        app()
+    except ReconciliationError as error:
+        tell(f"reconcile: {error}")
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        tell("reconcile: stopped; what was published before stays as it was")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""Results and progress as people read them: results to stdout, progress to stderr."""
+
+import json
+import sys
+from typing import Any
+
+import polars as pl
+
+from reconciliation.money import format_minor
+
+SECTIONS = {"books": "Books", "bridge": "Bridge: why Stripe and the ledger differ", "cash": "Cash: what is on its way to the bank"}
+NAMES = {
+    "opening": "opening balance",
+    "posted_into_locked_month": "posted into a locked month since",
+    "without_lines": "balance changed without a line",
+    "ledger_only": "ledger only",
+    "closing": "closing balance",
+    "unexplained": "unexplained",
+    "undetermined": "undetermined",
+    "total": "total = closing difference",
+    "in_transit_opening": "in transit, opening",
+    "paid_out": "paid out",
+    "returned": "returned",
+    "arrived": "arrived at the bank",
+    "in_transit_closing": "in transit, closing",
+}
+AMOUNTS = ["stripe", "ledger", "bank", "difference"]
+WIDTH = 15
+
+
+def tell(text: str) -> None:
+    """Print a line of progress."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def say(text: str) -> None:
+    """Print a line of the result."""
+    print(text, flush=True)
+
+
+def say_json(value: Any) -> None:
+    """Print a result for a machine, on one line."""
+    print(json.dumps(value, ensure_ascii=False, sort_keys=True, default=str), flush=True)
+
+
+def statement_text(statement: pl.DataFrame, *, period: str, entity: str) -> str:
+    """Lay out a statement: one block per book and currency."""
+    blocks = []
+    for (book, currency), part in statement.partition_by("book", "currency", maintain_order=True, as_dict=True).items():
+        width = max(44, *(len(_name(row)) + 2 for row in part.to_dicts()))
+        head = f"{entity} · {period} · book {book} · {currency}"
+        lines = [head, "=" * len(head)]
+        for section, rows in part.partition_by("section", maintain_order=True, as_dict=True).items():
+            lines += ["", f"{SECTIONS[str(section[0])]:<{width}}" + f"{'items':>7}" + "".join(f"{name:>{WIDTH}}" for name in AMOUNTS)]
+            for row in rows.to_dicts():
+                last = row["line"] in ("closing", "total", "in_transit_closing")
+                if last:
+                    lines.append("-" * (width + 7 + WIDTH * len(AMOUNTS)))
+                count = "" if row["items"] is None else f"{row['items']:,}"
+                lines.append(f"{_name(row):<{width}}{count:>7}" + "".join(f"{_money(row[name], str(currency)):>{WIDTH}}" for name in AMOUNTS))
+        blocks.append("\n".join(lines))
+    return "\n\n".join(blocks)
+
+
+def statement_rows(statement: pl.DataFrame) -> list[dict[str, Any]]:
+    """Return the statement's lines with money as plain decimal strings."""
+    money = [*AMOUNTS, "accepted", "awaiting"]
+    return [{**row, **{name: None if row[name] is None else format_minor(row[name], row["currency"]) for name in money}} for row in statement.to_dicts()]
+
+
+def _name(row: dict[str, Any]) -> str:
+    if row["line"] in NAMES:
+        return NAMES[row["line"]]
+    if row["section"] == "bridge":
+        nature = f"{row['nature']}: " if row["nature"] else ""
+        return nature + str(row["cause"]).replace("_", " ")
+    return str(row["line"])
+
+
+def _money(amount: int | None, currency: str) -> str:
+    if amount is None:
+        return ""
+    whole, point, fraction = format_minor(amount, currency).partition(".")
+    return f"{int(whole):,}".replace("-0", "-0") + point + fraction if whole not in ("-0",) else f"-0{point}{fraction}"

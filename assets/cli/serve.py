@@ -1,0 +1,80 @@
+"""Commands that serve: dev, sandbox."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from assets.cli.options import Config
+from assets.cli.output import tell
+from reconciliation.config import DEFAULT_FILE, read_settings
+from reconciliation.errors import SettingsError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(dev)
+    app.command()(sandbox)
+
+
+def sandbox(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of Stripe objects, as `reconcile simulate` writes one below stripe/.")],
+    port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 12111,
+) -> None:
+    """Serve a Stripe-compatible read API over a folder of objects, on this machine only, until stopped.
+
+    Example: reconcile sandbox data/sample/stripe --port 12111
+    """
+    from reconciliation.simulation.sandbox import serve
+
+    _require_free(port)
+    tell(f"sandbox of {folder}: http://127.0.0.1:{port} (any key that starts with rk_test_ or sk_test_); Ctrl-C stops it")
+    serve(folder, port)
+
+
+def dev(config: Config = None, port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 3000) -> None:
+    """Serve the Dagster UI with its schedules and sensors, on this machine only, until stopped.
+
+    Example: reconcile dev --port 3000
+    """
+    from assets.instance import prepare_home
+
+    settings = read_settings(config)
+    _require_free(port)
+    home = prepare_home(Path.cwd())
+    environment = {
+        **os.environ,
+        "DAGSTER_HOME": str(home),
+        "DAGSTER_DISABLE_TELEMETRY": "1",
+        "RECONCILIATION_CONFIG": str((config or Path(os.environ.get("RECONCILIATION_CONFIG", DEFAULT_FILE))).resolve()),
+    }
+    tell(f"{settings.entity.name}: http://127.0.0.1:{port}; Ctrl-C stops it")
+    command = [str(Path(sys.executable).parent / "dagster"), "dev", "--module-name", "assets.definitions", "--host", "127.0.0.1", "--port", str(port)]
+    # A child of a background job inherits an ignored SIGINT, and Dagster then ignores SIGTERM too: it gets the defaults back.
+    child = subprocess.Popen(
+        [sys.executable, "-c", "import os,signal,sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])", *command],
+        env=environment,
+        start_new_session=True,
+    )
+
+    def stop(number: int, frame: object) -> None:
+        child.send_signal(signal.SIGTERM)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    code = child.wait()
+    raise typer.Exit(0 if code in (0, -signal.SIGTERM, -signal.SIGINT, 143, 130) else 1)
+
+
+def _require_free(port: int) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise SettingsError(f"--port {port}: something else listens there; name another port, or stop what uses it") from error
