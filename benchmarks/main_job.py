@@ -57,11 +57,13 @@ def measure(company: Path, folder: Path, url: str) -> tuple[float, float, float]
     folder.mkdir()
     settings = (company / "reconciliation.toml").read_text()
     (folder / "reconciliation.toml").write_text("\n".join(f'api_base = "{url}"' if line.startswith("api_base") else line for line in settings.splitlines()))
-    month = sorted((company / "deliveries").iterdir())[0]
+    month = min((company / "deliveries").iterdir())
     for kind in month.iterdir():
         shutil.copytree(kind, folder / "inbox" / kind.name)
     environment = {**os.environ, "STRIPE_API_KEY": "rk_test_benchmark"}
-    subprocess.run([RECONCILE, "open", "--period", month.name, "--items", company / "opening_items.csv"], cwd=folder, env=environment, check=True, capture_output=True)
+    subprocess.run(
+        [RECONCILE, "open", "--period", month.name, "--items", company / "opening_items.csv"], cwd=folder, env=environment, check=True, capture_output=True
+    )
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     began = time.monotonic()
     subprocess.run([RECONCILE, "run", "--period", month.name], cwd=folder, env=environment, check=True, capture_output=True)

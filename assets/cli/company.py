@@ -73,7 +73,9 @@ def demo(
     from reconciliation.simulation.sandbox import SandboxServer
 
     if not (sample / "deliveries").is_dir():
-        raise InputsMissingError(f"{sample}: no sample company there; run this in the project's folder, or make one: reconcile simulate --out {sample} --sample")
+        raise InputsMissingError(
+            f"{sample}: no sample company there; run this in the project's folder, or make one: reconcile simulate --out {sample} --sample"
+        )
     began = time.monotonic()
     with _own_folder(work):
         shutil.copy(sample / "reconciliation.toml", work)

@@ -93,11 +93,19 @@ def _lake(settings: Settings) -> Finding:
 def _inboxes(settings: Settings) -> Iterator[Finding]:
     from reconciliation.connectors.check import describe_file
 
-    for name, inbox, is_needed in (("ledger inbox", settings.ledger.inbox, True), ("bank inbox", settings.bank.inbox, True), ("trial balances", settings.ledger.balances, False)):
+    for name, inbox, is_needed in (
+        ("ledger inbox", settings.ledger.inbox, True),
+        ("bank inbox", settings.bank.inbox, True),
+        ("trial balances", settings.ledger.balances, False),
+    ):
         folder = settings.path(inbox)
         files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")) if folder.is_dir() else []
         if not files:
-            yield Finding(name, "wrong" if is_needed else "warning", f"{folder} holds no file; drop the exports there" + ("" if is_needed else ", or the ledger closes at opening + movements"))
+            yield Finding(
+                name,
+                "wrong" if is_needed else "warning",
+                f"{folder} holds no file; drop the exports there" + ("" if is_needed else ", or the ledger closes at opening + movements"),
+            )
             continue
         refused = [] if name == "trial balances" else [one for file in files if (one := describe_file(file, settings))["refused"]]
         yield from (Finding(name, "wrong", f"{one['file']}: {one['refused']['message']}") for one in refused)
@@ -114,7 +122,11 @@ def _opening(settings: Settings) -> Finding:
     if given or has_balances:
         return Finding("opening", "ok", "given by reconcile open" if given else "taken from the trial balances")
     period = settings.start.period
-    return Finding("opening", "wrong", f'unknown; drop the trial balance of the month before {period}, or run: reconcile open --period {period} --ledger "ACCOUNT CURRENCY=BALANCE"')
+    return Finding(
+        "opening",
+        "wrong",
+        f'unknown; drop the trial balance of the month before {period}, or run: reconcile open --period {period} --ledger "ACCOUNT CURRENCY=BALANCE"',
+    )
 
 
 def _model(settings: Settings) -> Finding:

@@ -3,6 +3,7 @@
 0: did what was asked; 2: asked wrongly (flag, settings); 1: the work failed or was refused. A traceback means a defect.
 """
 
+import os
 import sys
 
 import typer
@@ -28,6 +29,10 @@ doctor.register(app)
 
 def main() -> None:
     """Run the command line."""
+    # Read by the libraries at run time: events of a range of days are stored together, and nothing is reported to anybody.
+    os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "1000")
+    os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"
     try:
         app()
     except ReconciliationError as error:

@@ -39,7 +39,9 @@ def run(
 
     settings = read_settings(config)
     with open_instance(Path.cwd()) as instance:
-        outcome = run_month(config, period, instance=instance, as_of=parse_day(as_of, flag="--as-of"), pull=not no_pull, accept_incomplete=accept_incomplete, tell=tell)
+        outcome = run_month(
+            config, period, instance=instance, as_of=parse_day(as_of, flag="--as-of"), pull=not no_pull, accept_incomplete=accept_incomplete, tell=tell
+        )
     lake = Lake(settings.path(settings.storage.lake))
     statements = [frame for book in settings.books if (frame := lake.read(month_scope(book.name, period), "statement")) is not None]
     if json:
@@ -52,7 +54,9 @@ def run(
 
 def open_first_month(
     period: Period,
-    ledger: Annotated[list[str] | None, typer.Option("--ledger", help='Ledger balance before the first month: "1050 Stripe Clearing GBP=1312.00"; repeatable.')] = None,
+    ledger: Annotated[
+        list[str] | None, typer.Option("--ledger", help='Ledger balance before the first month: "1050 Stripe Clearing GBP=1312.00"; repeatable.')
+    ] = None,
     items: Annotated[Path | None, typer.Option("--items", help="Open items of the last manual reconciliation (CSV or XLSX).")] = None,
     config: Config = None,
     json: Json = False,

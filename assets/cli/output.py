@@ -80,5 +80,5 @@ def _name(row: dict[str, Any]) -> str:
 def _money(amount: int | None, currency: str) -> str:
     if amount is None:
         return ""
-    whole, point, fraction = format_minor(amount, currency).partition(".")
-    return f"{int(whole):,}".replace("-0", "-0") + point + fraction if whole not in ("-0",) else f"-0{point}{fraction}"
+    whole, point, fraction = format_minor(abs(amount), currency).partition(".")
+    return ("-" if amount < 0 else "") + f"{int(whole):,}" + point + fraction

@@ -51,6 +51,7 @@ LABEL_COLUMNS = (
     "is_named",
     "is_true_exception",
 )
+COMPANIES_IN_A_ROW = 8
 SEGMENTS = ("family", "leg", "kind", "currency", "amount_decade", "period")
 LEARN, STOP, CALIBRATE, TEST, HELD_OUT = "learn", "stop", "calibrate", "test", "held_out"
 
@@ -124,18 +125,18 @@ def undecided(features: pl.DataFrame) -> pl.DataFrame:
 
 
 def plan_worlds(families: Sequence[str], *, companies: int, seed: int) -> list[World]:
-    """Draw companies: as many of each family, of 600 to 3,000 payments, from half to five times as careless as usual.
+    """Draw companies: as many of each family, of 1,000 to 5,000 payments, from half to five times as careless as usual.
 
     Args:
         families: their names.
-        companies: of each; ten or a multiple keep the parts of `assign_roles` in proportion.
+        companies: of each; eight or a multiple keep the parts of `assign_roles` in proportion.
         seed: of the draw.
     """
     worlds = []
     for place, family in enumerate(families):
         random = np.random.default_rng([seed, place])
         for number in range(companies):
-            payments, dirt_factor = int(random.integers(600, 3001)), round(float(np.exp(random.uniform(np.log(0.5), np.log(5.0)))), 3)
+            payments, dirt_factor = int(random.integers(1000, 5001)), round(float(np.exp(random.uniform(np.log(0.5), np.log(5.0)))), 3)
             worlds.append(World(f"{family}_{number:02d}", family, seed * 100_000 + place * 1_000 + number, payments, dirt_factor))
     return worlds
 
@@ -202,23 +203,23 @@ def label_month(run: MonthRun, *, truth: pl.DataFrame, world: World) -> pl.DataF
 def assign_roles(examples: pl.DataFrame, *, held_out: Sequence[str], zero_day: Sequence[str] = ()) -> pl.DataFrame:
     """Add the column `role`: learn, stop, calibrate, test, held_out; rows that may serve none of them are left out.
 
-    Of ten companies of a family in a row five learn, one stops, two calibrate and two test. Learning ends before the
+    Of eight companies of a family in a row four learn, one stops, two calibrate and one tests. Learning ends before the
     last third of the months begins; calibrating and testing use that third alone, as a model is used on later months.
     """
-    order = examples.select("family", "world").unique().sort("family", "world").with_columns(place=pl.int_range(pl.len()).over("family") % 10)
+    order = examples.select("family", "world").unique().sort("family", "world").with_columns(place=pl.int_range(pl.len()).over("family") % COMPANIES_IN_A_ROW)
     months = sorted(examples["period"].unique().to_list())
     is_late = pl.col("period") >= months[-max(1, len(months) // 3)] if len(months) > 1 else pl.lit(value=True)
     is_early = ~is_late if len(months) > 1 else pl.lit(value=True)
     role = (
         pl.when(pl.col("family").is_in(list(held_out)))
         .then(pl.lit(HELD_OUT))
-        .when((pl.col("place") < 5) & is_early)
+        .when((pl.col("place") < 4) & is_early)
         .then(pl.lit(LEARN))
-        .when((pl.col("place") == 5) & is_early)
+        .when((pl.col("place") == 4) & is_early)
         .then(pl.lit(STOP))
-        .when(pl.col("place").is_in([6, 7]) & is_late)
+        .when(pl.col("place").is_in([5, 6]) & is_late)
         .then(pl.lit(CALIBRATE))
-        .when((pl.col("place") > 7) & is_late)
+        .when((pl.col("place") == 7) & is_late)
         .then(pl.lit(TEST))
     )
     placed = examples.join(order, on=["family", "world"], maintain_order="left").with_columns(role=role).drop("place").filter(pl.col("role").is_not_null())

@@ -45,7 +45,9 @@ def read_stripe_folder(folder: Path) -> tuple[dict[str, pl.DataFrame], datetime]
     tables: dict[str, pl.DataFrame] = {
         "balance_transactions": parse_balance_transactions([_page(folder / "balance_transactions.jsonl")], account="self"),
         "payouts": parse_payouts([_page(folder / "payouts.jsonl")], account="self"),
-        "payout_members": parse_payout_members({payout: [orjson.dumps({"object": "list", "data": [{"id": i} for i in ids]})] for payout, ids in members.items()}, account="self"),
+        "payout_members": parse_payout_members(
+            {payout: [orjson.dumps({"object": "list", "data": [{"id": i} for i in ids]})] for payout, ids in members.items()}, account="self"
+        ),
         "stripe_sources": parse_sources([_page(folder / f"{name}.jsonl") for name in SOURCE_LISTS], account="self"),
         "balance_snapshots": parse_balance((folder / "balance.json").read_bytes(), account="self", taken_at=clock),
     }
@@ -97,7 +99,12 @@ def _reconcile(lake: Lake, settings: Settings, period: str, *, stripe: dict[str,
     sources = assemble_sources(stripe, files, book, complete_through=clock.astimezone(UTC))
     month = define_month(lake, settings, book, period, complete_through=clock)
     proofs = prove_complete(
-        transactions=sources.transactions, payouts=sources.payouts, members=sources.members, sources=sources.stripe_sources, snapshots=sources.snapshots, complete_through=clock
+        transactions=sources.transactions,
+        payouts=sources.payouts,
+        members=sources.members,
+        sources=sources.stripe_sources,
+        snapshots=sources.snapshots,
+        complete_through=clock,
     )
     result = reconcile_month(sources, month, carry_in(lake, sources, month), score=score, rates=rates)
     store_month(lake, result, sources, proofs=proofs, model="dry run", accept_incomplete=False)

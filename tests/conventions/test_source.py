@@ -136,9 +136,9 @@ def only_assembles(source: Source) -> Iterator[str]:
             yield f"{source.path}:{line}: imports {module}"
     for node in ast.walk(source.tree):
         called = node.func if isinstance(node, ast.Call) else node
-        if isinstance(called, ast.Attribute) and isinstance(called.value, ast.Name) and called.value.id in ("pl", "polars"):
-            if isinstance(node, ast.Call) or called.attr not in ("DataFrame", "LazyFrame"):
-                yield f"{source.path}:{called.lineno}: a frame expression: {ast.unparse(called)}"
+        is_polars = isinstance(called, ast.Attribute) and isinstance(called.value, ast.Name) and called.value.id in ("pl", "polars")
+        if is_polars and (isinstance(node, ast.Call) or called.attr not in ("DataFrame", "LazyFrame")):
+            yield f"{source.path}:{called.lineno}: a frame expression: {ast.unparse(called)}"
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and SQL.match(node.value):
             yield f"{source.path}:{node.lineno}: SQL"
 

@@ -56,7 +56,7 @@ MONEY = {
     "payouts.csv": tuple(
         """amount gross fees refunds disputes other lines_net lines_difference bank_amount bank_difference ledger_amount
         ledger_difference in_transit_at_cutoff""".split()
-    ),  # fmt: skip
+    ),
     "journal_entries.csv": ("debit", "credit"),
     "rollforward.csv": ("carried_in", "new", "settled", "carried_out"),
 }

@@ -37,7 +37,9 @@ def server(company):
 def workplace(company, server, tmp_path):
     """A folder as a user has it: settings, and the files of the first month in the inbox."""
     settings = (company / "reconciliation.toml").read_text()
-    (tmp_path / "reconciliation.toml").write_text("\n".join(f'api_base = "{server}"' if line.startswith("api_base") else line for line in settings.splitlines()))
+    (tmp_path / "reconciliation.toml").write_text(
+        "\n".join(f'api_base = "{server}"' if line.startswith("api_base") else line for line in settings.splitlines())
+    )
     for kind in ("ledger", "bank", "balances"):
         shutil.copytree(company / "deliveries" / MONTH / kind, tmp_path / "inbox" / kind)
     shutil.copy(company / "opening_items.csv", tmp_path)
@@ -98,7 +100,8 @@ def test_of_two_runs_at_once_both_end_well_or_one_says_who_is_writing(workplace)
     opened(workplace)
     environment = {**os.environ, "STRIPE_API_KEY": "rk_test_anything"}
     both = [
-        subprocess.Popen([RECONCILE, "run", "--period", MONTH], cwd=workplace, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)
+        subprocess.Popen([RECONCILE, "run", "--period", MONTH], cwd=workplace, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
     ]
     results = [(process.communicate(timeout=180)[1], process.returncode) for process in both]
     assert 0 in [code for _, code in results]
@@ -118,7 +121,13 @@ def test_of_two_runs_at_once_both_end_well_or_one_says_who_is_writing(workplace)
         (lambda folder: None, ("run", "--period", "2026-13"), "rk_test_x", 2, "2026-13"),
         (lambda folder: None, ("run", "--period", "2026-07"), "rk_test_x", 2, "before the first month"),
         (lambda folder: None, ("run", "--period", "2031-01"), "rk_test_x", 2, "2031-01"),
-        (lambda folder: (folder / "reconciliation.toml").open("a").write('\n[clsoe]\nfolder = "x"\n'), ("run", "--period", MONTH), "rk_test_x", 2, "did you mean 'close'"),
+        (
+            lambda folder: (folder / "reconciliation.toml").open("a").write('\n[clsoe]\nfolder = "x"\n'),
+            ("run", "--period", MONTH),
+            "rk_test_x",
+            2,
+            "did you mean 'close'",
+        ),
     ],
     ids=["no key", "wrong key", "empty inbox", "unknown layout", "bad month", "month before the start", "month to come", "unknown setting"],
 )
