@@ -50,20 +50,20 @@ def build_defs(overrides: Overrides | None = None) -> dg.Definitions:
     settings = read_settings(given.settings_file)
     now = datetime.now(UTC)
     partitions = build_partitions(settings, now=now, clock=given.clock or last_known_clock(open_lake(settings), settings) or now)
-    file = SettingsResource(file=str(given.settings_file or ""))
+    file = str(given.settings_file or "")
     with warnings.catch_warnings():
         # What is used and still marked as beta is listed in this project's dependencies: the minor version is pinned.
         warnings.simplefilter("ignore", dg.BetaWarning)
         months = [*read.build(partitions), *match.build(partitions), *explain.build(partitions), *close.build(partitions, zone=settings.entity.timezone)]
-        made = jobs.build(partitions)
+        made = jobs.build()
         return dg.Definitions(
             assets=[*pull.build(partitions), *months],
             jobs=made,
             schedules=[schedules.build(settings.entity.timezone, {job.name: job for job in made}[jobs.PULL])],
             sensors=sensors.build({job.name: job for job in made}),
             resources={
-                "settings": file,
-                "lake": LakeResource(settings=file, is_held=given.is_lake_held, wait_seconds=given.wait_seconds),
+                "settings": SettingsResource(file=file),
+                "lake": LakeResource(file=file, is_held=given.is_lake_held, wait_seconds=given.wait_seconds),
                 "core": given.core,
                 "stripe": replace(given.stripe or StripeAccess(), settings_file=given.settings_file),
             },

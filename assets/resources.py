@@ -121,7 +121,7 @@ class LakeResource(dg.ConfigurableResource[Any]):
     lock around all of them and says so.
     """
 
-    settings: SettingsResource
+    file: str = ""
     is_held: bool = False
     wait_seconds: float = WAIT_SECONDS
 
@@ -133,6 +133,11 @@ class LakeResource(dg.ConfigurableResource[Any]):
             return
         with self.open().writer(wait_seconds=self.wait_seconds):
             yield self
+
+    @property
+    def settings(self) -> SettingsResource:
+        """The settings."""
+        return SettingsResource(file=self.file)
 
     def open(self) -> Lake:
         """Return the lake."""

@@ -27,6 +27,7 @@ from reconciliation.classifier.labels import label_breaks, name_members, read_tr
 from reconciliation.classifier.policy import Certificate, certify_threshold
 from reconciliation.classifier.scoring import KEY_COLUMNS, score_frame
 from reconciliation.classifier.versions import MODELS, ModelVersion, load_version, version_numbers, write_version
+from reconciliation.errors import FileRefusedError
 from reconciliation.learning.additive import FitOptions, feature_types, fit_additive
 from reconciliation.learning.calibrator import fit_calibration
 from reconciliation.learning.probes import feature_areas, fit_challenger, fit_shallow_tree
@@ -411,6 +412,22 @@ def write_labeled(examples: pl.DataFrame, *, name: str, folder: Path = LABELED) 
     (folder / f"{name}.parquet").write_bytes(content)
     (folder / f"{name}.json").write_bytes(orjson.dumps(manifest, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n")
     return manifest
+
+
+def read_labeled(path: Path) -> pl.DataFrame:
+    """Read labeled examples that `write_labeled` wrote.
+
+    Raises:
+        FileRefusedError: no such file, not Parquet, or without the columns of labels.
+    """
+    try:
+        examples = pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise FileRefusedError(file=str(path), message=f"cannot be read as labeled data ({str(error).splitlines()[0]}); name a file of data/labeled") from error
+    absent = [name for name in ("is_true_exception", "amount_minor", "true_cause", "expected_cause", "exception_cause") if name not in examples.columns]
+    if absent:
+        raise FileRefusedError(file=str(path), message=f"lacks {', '.join(absent)}, so it is no labeled data; name a file of data/labeled")
+    return examples
 
 
 def _fit(divided: pl.DataFrame, features: Sequence[Feature], options: FitOptions) -> AdditiveTables:

@@ -19,10 +19,12 @@ from reconciliation.classifier.training import (
     evaluate_version,
     leave_out_causes,
     plan_worlds,
+    read_labeled,
     train_version,
 )
 from reconciliation.classifier.verdicts import judge_breaks, make_judge
 from reconciliation.classifier.versions import load_version
+from reconciliation.errors import FileRefusedError
 from reconciliation.learning.additive import FitOptions, feature_types
 
 PLAN = Plan(held_out=("shop",), zero_day=("skim",), leave_out=False, options=FitOptions(rounds_max=60, pairs_max=2, leaf_rows_min=5))
@@ -180,3 +182,11 @@ def test_a_residual_that_is_carried_is_labeled_by_the_match_of_its_month(tmp_pat
     (tmp_path / "truth" / "matches.csv").write_text("leg,stripe_item,other_item\n")
     labeled = collect_company(World("w", "f", 1), simulate=lambda _world, _scratch: tmp_path, reconcile_company=lambda _folder: runs)
     assert labeled["true_cause"].to_list() == ["wrong_amount", "wrong_amount"]
+
+
+def test_labeled_data_are_refused_with_the_reason_when_they_are_none(tmp_path: Path) -> None:
+    pl.DataFrame({"a": [1]}).write_parquet(tmp_path / "other.parquet")
+    (tmp_path / "text.parquet").write_text("no parquet")
+    for name, message in (("other", "lacks is_true_exception"), ("text", "cannot be read"), ("absent", "cannot be read")):
+        with pytest.raises(FileRefusedError, match=message):
+            read_labeled(tmp_path / f"{name}.parquet")

@@ -1,0 +1,82 @@
+"""A small simulated company behind a sandbox server, its folder as a user has it, and a scorer in the place of the model."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from assets.core import Core, Model, StripeAccess
+from reconciliation.classifier.training import undecided
+from reconciliation.config import Settings, read_settings
+from reconciliation.lake import Lake
+from reconciliation.opening import record_opening
+from reconciliation.simulation.company import simulate_company
+from reconciliation.simulation.dry_run import deliver
+from reconciliation.simulation.options import SimulationOptions
+from reconciliation.simulation.sandbox import SandboxServer
+from reconciliation.simulation.writer import write_company
+
+MONTH = "2026-08"
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """A company's folder, ready for its first month."""
+
+    folder: Path
+    company: Path
+    stripe: StripeAccess
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "reconciliation.toml"
+
+    @property
+    def settings(self) -> Settings:
+        return read_settings(self.config)
+
+    @property
+    def lake(self) -> Lake:
+        return Lake(self.settings.path(self.settings.storage.lake))
+
+    def deliver(self, period: str) -> None:
+        deliver(self.company / "deliveries" / period, self.settings)
+
+
+@pytest.fixture(scope="session")
+def company(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("company")
+    write_company(simulate_company(SimulationOptions(seed=5, payments=60, months=2)), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sandbox_url(company: Path) -> Iterator[str]:
+    with SandboxServer(company / "stripe") as server:
+        yield server.url
+
+
+@pytest.fixture
+def workplace(company: Path, sandbox_url: str, tmp_path: Path) -> Workplace:
+    folder = tmp_path / "workplace"
+    folder.mkdir()
+    shutil.copy(company / "reconciliation.toml", folder)
+    config = folder / "reconciliation.toml"
+    made = Workplace(folder, company, StripeAccess(config, key="rk_test_orchestration", api_base=sandbox_url))
+    record_opening(made.lake, made.settings, period=MONTH, ledger=[], items=company / "opening_items.csv")
+    made.deliver(MONTH)
+    return made
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.ephemeral() as made:
+        yield made
+
+
+@pytest.fixture
+def core() -> Core:
+    return Core(load_model=lambda _: Model("none/0", undecided))

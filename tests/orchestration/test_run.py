@@ -1,0 +1,197 @@
+"""The main job, headless: what it runs, what it leaves, and how it refuses."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from assets import jobs
+from assets.partitions import RANGE_END_TAG, RANGE_START_TAG
+from assets.planning import pulled_through
+from assets.run import HEADLESS_TAG, free_dead_runs, run_month
+from reconciliation.classifier.training import undecided
+from reconciliation.connectors.stripe.pull import Pulled, pull_balance_transactions
+from reconciliation.errors import BusyError, DefectError, IncompletePullError, InputsMissingError, LockedPeriodError
+from reconciliation.lake import Lake
+from reconciliation.months import lock_month, month_scope
+from reconciliation.simulation.dry_run import dry_company
+
+MONTH, NEXT = "2026-08", "2026-09"
+TABLES = ("items", "references", "members", "open_items", "breaks", "features", "balances", "journals", "statement")
+
+
+def run(workplace, instance, core, period=MONTH, **options):
+    return run_month(workplace.config, period, instance=instance, stripe=workplace.stripe, core=core, **options)
+
+
+def jobs_run(instance) -> Counter[str]:
+    return Counter(record.job_name for record in instance.get_runs())
+
+
+def test_a_month_is_one_pull_one_reconciliation_and_one_package(workplace, instance, core):
+    outcome = run(workplace, instance, core)
+    assert jobs_run(instance) == {jobs.PULL: 1, jobs.RECONCILE: 1, jobs.CLOSE: 1}
+    assert outcome.months == (MONTH,)
+    assert (outcome.package / "manifest.json").is_file()
+
+
+def test_a_range_of_days_is_pulled_as_one_run_and_every_day_is_noted(workplace, instance, core):
+    run(workplace, instance, core)
+    [pull] = [record for record in instance.get_runs() if record.job_name == jobs.PULL]
+    first, last = pull.tags[RANGE_START_TAG].split("|")[1], pull.tags[RANGE_END_TAG].split("|")[1]
+    noted = instance.get_materialized_partitions(dg.AssetKey("balance_transactions"))
+    clock_day = workplace.settings.calendar.local_day(workplace.stripe.reader().clock())
+    assert last == str(clock_day)
+    assert min(noted).split("|") == ["self", first]
+    assert len(noted) == (clock_day - workplace.settings.calendar.first_day(MONTH)).days + 1 + workplace.settings.start.lookback_days
+
+
+def test_the_graph_and_the_pipeline_give_equal_frames(workplace, instance, core):
+    run(workplace, instance, core)
+    with dry_company(workplace.company, score=undecided) as months:
+        expected = next(iter(months)).result
+    for table in TABLES:
+        stored = workplace.lake.read(month_scope("main", MONTH), table)
+        frame = getattr(expected, table)
+        assert stored is not None
+        assert_frame_equal(stored, frame, check_row_order=False, check_exact=True)
+
+
+def test_nothing_is_pulled_again_while_the_servers_clock_stands_still(workplace, instance, core):
+    run(workplace, instance, core)
+    told = []
+    run(workplace, instance, core, tell=told.append)
+    assert jobs_run(instance)[jobs.PULL] == 1
+    assert "nothing to read" in told[0]
+
+
+def test_a_later_month_recomputes_the_open_months_before_it_in_order(workplace, instance, core):
+    workplace.deliver(NEXT)
+    assert run(workplace, instance, core, NEXT).months == (MONTH, NEXT)
+
+
+def test_a_locked_month_is_not_recomputed_and_is_refused_by_name(workplace, instance, core):
+    run(workplace, instance, core)
+    lock_month(workplace.lake, workplace.settings, MONTH)
+    workplace.deliver(NEXT)
+    assert run(workplace, instance, core, NEXT).months == (NEXT,)
+    with pytest.raises(LockedPeriodError, match=MONTH):
+        run(workplace, instance, core)
+
+
+def test_a_month_under_way_is_cut_at_the_day_named(workplace, instance, core):
+    day = workplace.settings.calendar.first_day(MONTH) + timedelta(days=9)
+    run(workplace, instance, core, as_of=day)
+    assert workplace.lake.facts(month_scope("main", MONTH))["cut_off_on"] == str(day)
+
+
+def test_a_broken_rule_that_must_hold_stops_the_job_before_anything_is_published(workplace, instance, core):
+    def twice(*arguments, **named) -> Pulled:
+        pulled = pull_balance_transactions(*arguments, **named)
+        return replace(pulled, frame=pl.concat([pulled.frame, pulled.frame.head(3)]))
+
+    with pytest.raises(DefectError, match="balance_transactions: stripe_account_and_balance_transaction_id_are_unique: 6 of"):
+        run(workplace, instance, replace(core, pull_balance_transactions=twice))
+    assert pulled_through(workplace.lake, "self") is None
+    assert jobs_run(instance) == {jobs.PULL: 1}
+    assert not (workplace.folder / "close").exists()
+
+
+def test_a_refusal_of_the_core_reaches_the_caller_as_it_was_said(workplace, instance, core):
+    def refuse(lake, settings):
+        raise InputsMissingError("inbox/ledger: no ledger export; drop it there")
+
+    with pytest.raises(InputsMissingError, match=r"^inbox/ledger: no ledger export; drop it there$"):
+        run(workplace, instance, replace(core, read_inboxes=refuse))
+    assert [record.status for record in instance.get_runs() if record.job_name == jobs.RECONCILE] == [dg.DagsterRunStatus.FAILURE]
+
+
+def test_a_short_pull_is_refused_unless_it_is_accepted(workplace, instance, core):
+    def short(*arguments, **named) -> Pulled:
+        pulled = pull_balance_transactions(*arguments, **named)
+        return replace(pulled, frame=pulled.frame.filter(pl.col("reporting_category") != "refund"), pages=())
+
+    losing = replace(core, pull_balance_transactions=short)
+    with pytest.raises(IncompletePullError, match="not complete"):
+        run(workplace, instance, losing)
+    run(workplace, instance, losing, accept_incomplete=True)
+    assert workplace.lake.facts(month_scope("main", MONTH))["accepted_incomplete"] is True
+
+
+def test_without_a_pull_the_lake_must_hold_one(workplace, instance, core):
+    with pytest.raises(InputsMissingError, match="run without --no-pull"):
+        run(workplace, instance, core, pull=False)
+    run(workplace, instance, core)
+    run(workplace, instance, core, pull=False)
+
+
+HOLDER = "import pathlib, sys, time; from reconciliation.lake import Lake\nwith Lake(pathlib.Path(sys.argv[1])).writer(wait_seconds=0):\n    print('held', flush=True); time.sleep(60)"
+
+
+def hold(lake: Lake) -> subprocess.Popen[str]:
+    """Hold the lake's lock in another process, as a run elsewhere does."""
+    process = subprocess.Popen([sys.executable, "-c", HOLDER, str(lake.root)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_a_run_waits_for_the_lake_and_then_says_who_holds_it(workplace, instance, core):
+    with hold(workplace.lake) as other:
+        began = time.monotonic()
+        with pytest.raises(BusyError, match=f"process {other.pid}"):
+            run(workplace, instance, core, wait_seconds=0.3)
+        assert 0.3 <= time.monotonic() - began < 10
+        other.kill()
+
+
+def test_a_killed_run_frees_the_lake_by_itself(workplace, instance, core):
+    with hold(workplace.lake) as other:
+        os.kill(other.pid, signal.SIGKILL)
+        other.wait()
+    run(workplace, instance, core, wait_seconds=0)
+
+
+def test_runs_that_a_killed_command_left_open_are_closed_by_the_next_one(workplace, instance, core):
+    left = dg.DagsterRun(job_name=jobs.PULL, tags={HEADLESS_TAG: str(workplace.lake.root.resolve())}, status=dg.DagsterRunStatus.STARTED)
+    elsewhere = dg.DagsterRun(job_name=jobs.PULL, tags={HEADLESS_TAG: "/another/lake"}, status=dg.DagsterRunStatus.STARTED)
+    instance.add_run(left)
+    instance.add_run(elsewhere)
+    assert free_dead_runs(instance, workplace.lake) == 1
+    statuses = {record.run_id: record.status for record in instance.get_runs()}
+    assert statuses == {left.run_id: dg.DagsterRunStatus.FAILURE, elsewhere.run_id: dg.DagsterRunStatus.STARTED}
+
+
+def test_no_key_and_no_personal_data_reach_dagsters_storage(workplace, core):
+    from assets.instance import open_instance
+
+    with open_instance(workplace.folder) as kept:
+        run(workplace, kept, core)
+    stored = b"".join(path.read_bytes() for path in (workplace.folder / ".dagster").rglob("*") if path.is_file())
+    charges = (workplace.company / "stripe" / "charges.jsonl").read_text()
+    import json
+
+    names = {json.loads(line)["billing_details"]["name"] for line in charges.splitlines()} - {None, ""}
+    assert b"rk_test_orchestration" not in stored
+    breaks = workplace.lake.read(month_scope("main", MONTH), "breaks")
+    assert breaks is not None
+    assert sorted(name for name in names if name.encode() in stored and name not in set(breaks["counterparty"])) == []
+    assert stored
+
+
+def test_everything_a_run_leaves_lies_in_the_folders_it_was_given(workplace, instance, core, monkeypatch, tmp_path):
+    empty = tmp_path / "elsewhere"
+    empty.mkdir()
+    monkeypatch.chdir(empty)
+    run(workplace, instance, core)
+    assert list(Path.cwd().iterdir()) == []
