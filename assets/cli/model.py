@@ -33,14 +33,15 @@ def train(
 
     Example: reconcile train --companies 8 --seed 7
     """
-    from reconciliation.classifier.training import Plan, collect_examples, plan_worlds, train_version
+    from reconciliation.classifier.training import Plan, collect_examples, leave_out_matching_faults, plan_worlds, train_version
     from reconciliation.simulation.families import FAMILIES, HELD_OUT
 
     worlds = plan_worlds(list(FAMILIES), companies=companies, seed=seed)
     tell(f"{len(worlds)} companies of {len(FAMILIES)} families; {', '.join(HELD_OUT)} are held out")
     examples = collect_examples(worlds, simulate=simulate_world, reconcile_company=reconcile_world, processes=os.cpu_count() or 1)
-    tell(f"{examples.height} labeled breaks; fitting")
-    version = train_version(examples, plan=Plan(held_out=HELD_OUT), name=name)
+    kept = leave_out_matching_faults(examples)
+    tell(f"{examples.height} labeled breaks, {examples.height - kept.height} of them left out as faults of the matching; fitting")
+    version = train_version(kept, plan=Plan(held_out=HELD_OUT), name=name)
     if json:
         say_json({"version": version.label})
         return

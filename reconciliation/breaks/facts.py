@@ -95,7 +95,9 @@ def _repeated(around: Surroundings, still_open: pl.DataFrame) -> pl.DataFrame:
     )
     references = pl.concat([around.references, around.evidence_references]).unique()
     columns = ["item_id", "side", "currency", "amount_minor", "date", "account", "counterparty", "description", "category", "document"]
-    mine, others = own.select("leg", *columns), known.select(columns).unique("item_id")
+    is_matched = pl.col("item_id").is_in(around.members["item_id"].implode())
+    mine = own.select("leg", *columns).with_columns(is_matched=pl.lit(value=False))
+    others = known.select(columns).unique("item_id").with_columns(is_matched=is_matched)
     shared = _strong(references)
     own_documents = pl.col("value") != pl.col("document").str.to_uppercase().str.replace_all("[^A-Z0-9]", "")
     by_reference = (
@@ -106,12 +108,16 @@ def _repeated(around: Surroundings, still_open: pl.DataFrame) -> pl.DataFrame:
         others, on=["side", "currency", "amount_minor", "counterparty", "description"], suffix="_other"
     )
     earlier = (pl.col("item_id_other") != pl.col("item_id")) & (
-        (pl.col("date_other") < pl.col("date")) | ((pl.col("date_other") == pl.col("date")) & (pl.col("item_id_other") < pl.col("item_id")))
+        (pl.col("date_other") < pl.col("date"))
+        | ((pl.col("date_other") == pl.col("date")) & (pl.col("is_matched_other") | (pl.col("item_id_other") < pl.col("item_id"))))
     )
     near = (pl.col("date") - pl.col("date_other")).dt.total_days() <= NEAR_DAYS
     same_account = (pl.col("account") == pl.col("account_other")) | (pl.col("side") == "stripe")
     found = [frame.filter(earlier & near & same_account).select("leg", "item_id", repeats=pl.col("item_id_other")) for frame in (by_reference, by_text)]
     repeated = pl.concat(found).group_by("leg", "item_id").agg(pl.col("repeats").min(), is_repeated=pl.lit(value=True))
+    if "is_repeated" in around.earlier.columns:  # What it repeats may lie in a month that is not looked at again.
+        before = around.earlier.filter(pl.col("is_repeated")).select(repeated.columns)
+        repeated = pl.concat([repeated, before.join(repeated, on=["leg", "item_id"], how="anti")])
     same_amount = mine.filter(pl.col("counterparty") != "").group_by("leg", "side", "currency", "amount_minor", "counterparty").agg(n_equal=pl.len())
     return (
         mine.join(repeated, on=["leg", "item_id"], how="left")

@@ -9,6 +9,8 @@ import dagster as dg
 import pytest
 
 from assets.core import Core, Model, StripeAccess
+from assets.instance import open_instance
+from assets.run import run_month
 from reconciliation.classifier.training import undecided
 from reconciliation.config import Settings, read_settings
 from reconciliation.lake import Lake
@@ -59,9 +61,7 @@ def sandbox_url(company: Path) -> Iterator[str]:
         yield server.url
 
 
-@pytest.fixture
-def workplace(company: Path, sandbox_url: str, tmp_path: Path) -> Workplace:
-    folder = tmp_path / "workplace"
+def make_workplace(company: Path, sandbox_url: str, folder: Path) -> Workplace:
     folder.mkdir()
     shutil.copy(company / "reconciliation.toml", folder)
     config = folder / "reconciliation.toml"
@@ -72,11 +72,27 @@ def workplace(company: Path, sandbox_url: str, tmp_path: Path) -> Workplace:
 
 
 @pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as made:
-        yield made
+def workplace(company: Path, sandbox_url: str, tmp_path: Path) -> Workplace:
+    return make_workplace(company, sandbox_url, tmp_path / "workplace")
 
 
 @pytest.fixture
+def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+    monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", "1000")
+    with open_instance(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
 def core() -> Core:
     return Core(load_model=lambda _: Model("none/0", undecided))
+
+
+@pytest.fixture(scope="module")
+def reconciled(company: Path, sandbox_url: str, core: Core, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Workplace, dg.DagsterInstance]]:
+    """A workplace whose first month was run once; tests only look at it."""
+    made = make_workplace(company, sandbox_url, tmp_path_factory.mktemp("reconciled") / "workplace")
+    with pytest.MonkeyPatch.context() as patch, open_instance(made.folder) as kept:
+        patch.setenv("DAGSTER_EVENT_BATCH_SIZE", "1000")
+        run_month(made.config, MONTH, instance=kept, stripe=made.stripe, core=core)
+        yield made, kept

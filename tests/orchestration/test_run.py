@@ -38,15 +38,14 @@ def jobs_run(instance) -> Counter[str]:
     return Counter(record.job_name for record in instance.get_runs())
 
 
-def test_a_month_is_one_pull_one_reconciliation_and_one_package(workplace, instance, core):
-    outcome = run(workplace, instance, core)
+def test_a_month_is_one_pull_one_reconciliation_and_one_package(reconciled):
+    workplace, instance = reconciled
     assert jobs_run(instance) == {jobs.PULL: 1, jobs.RECONCILE: 1, jobs.CLOSE: 1}
-    assert outcome.months == (MONTH,)
-    assert (outcome.package / "manifest.json").is_file()
+    assert (workplace.folder / "close" / MONTH / "draft" / "manifest.json").is_file()
 
 
-def test_a_range_of_days_is_pulled_as_one_run_and_every_day_is_noted(workplace, instance, core):
-    run(workplace, instance, core)
+def test_a_range_of_days_is_pulled_as_one_run_and_every_day_is_noted(reconciled):
+    workplace, instance = reconciled
     [pull] = [record for record in instance.get_runs() if record.job_name == jobs.PULL]
     first, last = pull.tags[RANGE_START_TAG].split("|")[1], pull.tags[RANGE_END_TAG].split("|")[1]
     noted = instance.get_materialized_partitions(dg.AssetKey("balance_transactions"))
@@ -56,15 +55,47 @@ def test_a_range_of_days_is_pulled_as_one_run_and_every_day_is_noted(workplace, 
     assert len(noted) == (clock_day - workplace.settings.calendar.first_day(MONTH)).days + 1 + workplace.settings.start.lookback_days
 
 
-def test_the_graph_and_the_pipeline_give_equal_frames(workplace, instance, core):
-    run(workplace, instance, core)
+def test_the_graph_and_the_pipeline_give_equal_frames(reconciled):
+    workplace, _ = reconciled
     with dry_company(workplace.company, score=undecided) as months:
         expected = next(iter(months)).result
     for table in TABLES:
         stored = workplace.lake.read(month_scope("main", MONTH), table)
-        frame = getattr(expected, table)
         assert stored is not None
-        assert_frame_equal(stored, frame, check_row_order=False, check_exact=True)
+        assert_frame_equal(stored, getattr(expected, table), check_row_order=False, check_exact=True)
+
+
+def test_no_key_and_no_row_of_a_file_reach_dagsters_storage(reconciled):
+    workplace, _ = reconciled
+    stored = b"".join(path.read_bytes() for path in (workplace.folder / ".dagster").rglob("*") if path.is_file())
+    lines, breaks = (workplace.lake.read(scope, table) for scope, table in (("work/main/" + MONTH, "ledger_lines"), (month_scope("main", MONTH), "breaks")))
+    names = set(lines["counterparty"]) | set(lines["document"]) - {""}
+    shown = set(breaks["counterparty"]) | set(breaks["reference"])
+    assert b"close_package" in stored
+    assert b"rk_test_orchestration" not in stored
+    assert sorted(name for name in names - shown if name and name.encode() in stored) == []
+
+
+def test_every_asset_says_how_many_rows_came_in_went_out_and_were_set_aside(reconciled):
+    _, instance = reconciled
+    for table in ("balance_transactions", "payouts", "ledger_lines", "bank_lines", "items", "matches", "breaks", "journal_entries"):
+        event = instance.get_latest_materialization_event(dg.AssetKey(table))
+        assert event is not None
+        metadata = event.asset_materialization.metadata
+        assert {"rows_in", "rows_out", "rows_quarantined"} <= metadata.keys(), table
+        assert metadata["rows_out"].value > 0, table
+    assert any(name.startswith("money_") for name in metadata)
+
+
+def test_the_statement_is_shown_inline_with_a_picture_that_needs_no_network(reconciled):
+    _, instance = reconciled
+    event = instance.get_latest_materialization_event(dg.AssetKey("statement"))
+    metadata = event.asset_materialization.metadata
+    assert metadata["statement"].value.startswith("| currency | Stripe | ledger | difference | unexplained |")
+    assert len(metadata["statement"].value) < 1000
+    picture = metadata["bridge"].value
+    assert picture.startswith("![difference by cause](data:image/svg+xml;base64,")
+    assert len(picture) < 70_000
 
 
 def test_nothing_is_pulled_again_while_the_servers_clock_stands_still(workplace, instance, core):
@@ -170,23 +201,6 @@ def test_runs_that_a_killed_command_left_open_are_closed_by_the_next_one(workpla
     assert free_dead_runs(instance, workplace.lake) == 1
     statuses = {record.run_id: record.status for record in instance.get_runs()}
     assert statuses == {left.run_id: dg.DagsterRunStatus.FAILURE, elsewhere.run_id: dg.DagsterRunStatus.STARTED}
-
-
-def test_no_key_and_no_personal_data_reach_dagsters_storage(workplace, core):
-    from assets.instance import open_instance
-
-    with open_instance(workplace.folder) as kept:
-        run(workplace, kept, core)
-    stored = b"".join(path.read_bytes() for path in (workplace.folder / ".dagster").rglob("*") if path.is_file())
-    charges = (workplace.company / "stripe" / "charges.jsonl").read_text()
-    import json
-
-    names = {json.loads(line)["billing_details"]["name"] for line in charges.splitlines()} - {None, ""}
-    assert b"rk_test_orchestration" not in stored
-    breaks = workplace.lake.read(month_scope("main", MONTH), "breaks")
-    assert breaks is not None
-    assert sorted(name for name in names if name.encode() in stored and name not in set(breaks["counterparty"])) == []
-    assert stored
 
 
 def test_everything_a_run_leaves_lies_in_the_folders_it_was_given(workplace, instance, core, monkeypatch, tmp_path):
