@@ -44,7 +44,7 @@ class KeptConnections(SqliteEventLogStorage):
     def __init__(self, base_dir: str) -> None:
         self._tables: set[str] = set()
         super().__init__(base_dir)
-        self._db_lock = RLock()  # a batch holds it around the events it stores
+        self._db_lock = RLock()  # type: ignore[assignment]  # a batch holds it around the events it stores
         self._engines: OrderedDict[str, Engine] = OrderedDict()
         self._batch: dict[str, Connection] | None = None
         self._batch_end = ExitStack()

@@ -126,7 +126,7 @@ def undecided(features: pl.DataFrame) -> pl.DataFrame:
 
 
 def plan_worlds(families: Sequence[str], *, companies: int, seed: int) -> list[World]:
-    """Draw companies: as many of each family, of 1,000 to 5,000 payments, from half to five times as careless as usual.
+    """Draw companies: as many of each family, of 1,000 to 5,000 payments, from half to twelve times as careless as usual.
 
     Args:
         families: their names.
@@ -137,7 +137,7 @@ def plan_worlds(families: Sequence[str], *, companies: int, seed: int) -> list[W
     for place, family in enumerate(families):
         random = np.random.default_rng([seed, place])
         for number in range(companies):
-            payments, dirt_factor = int(random.integers(1000, 5001)), round(float(np.exp(random.uniform(np.log(0.5), np.log(5.0)))), 3)
+            payments, dirt_factor = int(random.integers(1000, 5001)), round(float(np.exp(random.uniform(np.log(0.5), np.log(12.0)))), 3)
             worlds.append(World(f"{family}_{number:02d}", family, seed * 100_000 + place * 1_000 + number, payments, dirt_factor))
     return worlds
 

@@ -166,9 +166,10 @@ def test_the_inbox_asks_once_for_a_new_file(definitions, settings, tmp_path):
     with open_instance(tmp_path) as instance:
 
         def evaluate(cursor: str | None):
-            return inbox.evaluate_tick(
-                dg.build_sensor_context(instance=instance, cursor=cursor, resources=only_settings(definitions), repository_def=definitions.get_repository_def())
-            )
+            with dg.build_sensor_context(
+                instance=instance, cursor=cursor, resources=only_settings(definitions), repository_def=definitions.get_repository_def()
+            ) as context:
+                return inbox.evaluate_tick(context)
 
         early = evaluate(None)
         assert "Stripe was not pulled yet" in (early.skip_message or "")
