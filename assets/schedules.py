@@ -6,7 +6,7 @@ import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from assets.partitions import range_tags, register
-from assets.planning import days_to_pull
+from assets.planning import days_to_pull, last_known_clock
 from assets.resources import SettingsResource, open_lake
 
 NIGHT_CRON = "15 1 * * *"
@@ -20,8 +20,10 @@ def build(zone: str, pull: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinitio
         """Pull what is new and what can still change, one run an account."""
         known = settings.read()
         register(context.instance, known)
+        lake = open_lake(known)
+        clock = max(context.scheduled_execution_time, last_known_clock(lake, known) or context.scheduled_execution_time)
         for account in (account for book in known.books for account in book.stripe_accounts):
-            days = days_to_pull(open_lake(known), known, account, clock=context.scheduled_execution_time)
+            days = days_to_pull(lake, known, account, clock=clock)
             if days is not None:
                 yield dg.RunRequest(
                     run_key=f"{context.scheduled_execution_time:%Y-%m-%d}/{account}", tags=range_tags(account, first=days.first, last=days.last)
