@@ -47,6 +47,7 @@ class KeptConnections(SqliteEventLogStorage):
         self._db_lock = RLock()  # type: ignore[assignment]  # a batch holds it around the events it stores
         self._engines: OrderedDict[str, Engine] = OrderedDict()
         self._batch: dict[str, Connection] | None = None
+        self._latest: dict[tuple[str, str], tuple[EventLogEntry, int]] = {}
         self._batch_end = ExitStack()
 
     @contextmanager
@@ -66,8 +67,22 @@ class KeptConnections(SqliteEventLogStorage):
             self._batch, self._batch_end = {}, end
             try:
                 super().store_event_batch(events)
+                with self.index_transaction() as connection:
+                    for event, event_id in self._latest.values():
+                        super()._store_asset_event(connection, event, event_id)
             finally:
-                self._batch = None
+                self._batch, self._latest = None, {}
+
+    def _store_asset_event(self, conn: Connection, event: EventLogEntry, event_id: int) -> None:
+        """Note an asset's latest event: of a batch only the last of each kind, since each overwrites the one before."""
+        if self._batch is None or not event.dagster_event or not event.dagster_event.asset_key:
+            super()._store_asset_event(conn, event, event_id)
+            return
+        self._latest[event.dagster_event.asset_key.to_string(), event.dagster_event.event_type_value] = (event, event_id)
+
+    def _has_asset_key_index_cols_on_connection(self, conn: Connection) -> bool:
+        """Say yes without asking the database each time: the tables are made by this version."""
+        return True
 
     def has_table(self, table_name: str) -> bool:
         """Tell whether a table exists; one that does stays."""

@@ -40,6 +40,9 @@ def find_later_clearing(sources: Sources, month: Month, items: pl.DataFrame, ref
         list_all_items(sources, ahead).filter((pl.col("origin_period") > month.period) & (pl.col("date") > month.cut_off_on)).join(items, on=key, how="anti")
     )
     still_open = items.join(open_items, on=key, how="semi")
+    # Only an equal amount clears an item without a doubt; the rest of the later month is not looked at.
+    size = pl.col("amount_minor").abs().alias("size")
+    later = later.with_columns(size).join(still_open.select("leg", "currency", size).unique(), on=["leg", "currency", "size"], how="semi").drop("size")
     if later.is_empty() or still_open.is_empty():
         return pl.DataFrame(schema=SCHEMA)
     both = pl.concat([still_open, cast_items(later).drop("reference_text")])

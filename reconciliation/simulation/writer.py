@@ -214,7 +214,7 @@ currency = "{options.currency}"
 
 [start]
 period = "{options.first_period}"
-lookback_days = 30                    # the Stripe objects begin a few days before; there is no ledger export before the first month
+lookback_days = 10                    # the Stripe objects begin a few days before; there is no ledger export before the first month
 
 [stripe]
 api_base = "http://127.0.0.1:12111"   # `reconcile sandbox stripe --port 12111`

@@ -53,6 +53,10 @@ def reconcile(folder, *arguments, key="rk_test_anything"):
     return subprocess.run([RECONCILE, *arguments], cwd=folder, env=environment, capture_output=True, text=True, timeout=180)
 
 
+def append(file, text):
+    file.write_text(file.read_text() + text)
+
+
 def opened(folder):
     done = reconcile(folder, "open", "--period", MONTH, "--items", "opening_items.csv")
     assert done.returncode == 0, done.stderr
@@ -117,12 +121,18 @@ def test_of_two_runs_at_once_both_end_well_or_one_says_who_is_writing(workplace)
         (lambda folder: None, ("run", "--period", MONTH), None, 2, "STRIPE_API_KEY"),
         (lambda folder: None, ("run", "--period", MONTH), "pk_wrong", None, "key"),
         (lambda folder: shutil.rmtree(folder / "inbox" / "ledger"), ("run", "--period", MONTH), "rk_test_x", 1, "ledger export"),
-        (lambda folder: next((folder / "inbox" / "ledger").glob("*.csv")).write_text("a,b\n1,2\n"), ("run", "--period", MONTH), "rk_test_x", 1, "a,b"),
+        (
+            lambda folder: next((folder / "inbox" / "ledger").glob("*.csv")).write_text("Datum;Betrag;Text\n1.8.2026;12,50;x\n"),
+            ("run", "--period", MONTH),
+            "rk_test_x",
+            1,
+            "mapping file",
+        ),
         (lambda folder: None, ("run", "--period", "2026-13"), "rk_test_x", 2, "2026-13"),
         (lambda folder: None, ("run", "--period", "2026-07"), "rk_test_x", 2, "before the first month"),
         (lambda folder: None, ("run", "--period", "2031-01"), "rk_test_x", 2, "2031-01"),
         (
-            lambda folder: (folder / "reconciliation.toml").open("a").write('\n[clsoe]\nfolder = "x"\n'),
+            lambda folder: append(folder / "reconciliation.toml", '\n[clsoe]\nfolder = "x"\n'),
             ("run", "--period", MONTH),
             "rk_test_x",
             2,
@@ -135,7 +145,7 @@ def test_what_a_newcomer_gets_wrong_is_told_with_its_place_and_nothing_is_left_h
     break_it(workplace)
     done = reconcile(workplace, *arguments, key=key)
     assert done.returncode == code if code else done.returncode in (1, 2)
-    assert expected in done.stderr or expected.replace(",", ", ") in done.stderr, done.stderr
+    assert expected in done.stderr, done.stderr
     assert "Traceback" not in done.stderr
     assert not list(workplace.rglob("draft"))
 

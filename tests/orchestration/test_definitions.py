@@ -165,18 +165,16 @@ def test_the_inbox_asks_once_for_a_new_file(definitions, settings, tmp_path):
     file.write_text("a,b\n")
     with open_instance(tmp_path) as instance:
 
-        def evaluate(cursor: str | None):
-            with dg.build_sensor_context(
-                instance=instance, cursor=cursor, resources=only_settings(definitions), repository_def=definitions.get_repository_def()
-            ) as context:
-                return inbox.evaluate_tick(context)
+        def evaluate(cursor: str | None) -> dg.SensorResult | dg.SkipReason:
+            with dg.build_sensor_context(instance=instance, cursor=cursor, resources=only_settings(definitions)) as context:
+                return inbox(context)
 
         early = evaluate(None)
-        assert "Stripe was not pulled yet" in (early.skip_message or "")
+        assert "Stripe was not pulled yet" in early.skip_message
         open_lake(settings).publish("pull/self", {}, facts={"pulled_through": NOW.isoformat()})
         first = evaluate(None)
         assert [request.partition_key for request in first.run_requests] == ["main|2026-08"]
-        assert evaluate(first.cursor).run_requests == []
+        assert isinstance(evaluate(first.cursor), dg.SkipReason)
         file.write_text("a,b\n1,2\n")
         again = evaluate(first.cursor)
         assert [request.run_key == first.run_requests[0].run_key for request in again.run_requests] == [False]
