@@ -116,7 +116,8 @@ def assemble_sources(stripe: dict[str, pl.DataFrame], files: dict[str, pl.DataFr
         payouts=stripe["payouts"],
         members=stripe["payout_members"],
         stripe_sources=stripe["stripe_sources"],
-        snapshots=stripe["balance_snapshots"],
+        # A balance read after the last transaction that was pulled cannot be worked back.
+        snapshots=stripe["balance_snapshots"].filter(pl.col("taken_at") <= complete_through),
         ledger_lines=files["ledger_lines"].filter(own),
         ledger_balances=files["ledger_balances"].filter(own),
         bank_lines=files["bank_lines"],

@@ -85,7 +85,7 @@ def pair_proposals(pairs: pl.DataFrame) -> pl.DataFrame:
     """Turn rows of `members` (list of item ids), `score`, `evidence` into proposals, each set of members once."""
     keyed = (
         pairs.with_columns(proposal=pl.col("members").list.sort().list.join(";"))
-        .sort("score", "proposal", descending=[True, False])
+        .sort("score", "proposal", "evidence", descending=[True, False, False])
         .unique("proposal", keep="first", maintain_order=True)
     )
     return keyed.select("proposal", pl.col("members").alias("item_id"), "score", "evidence").explode("item_id", empty_as_null=False).cast(PROPOSAL_SCHEMA)
