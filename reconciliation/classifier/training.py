@@ -232,7 +232,8 @@ def leave_out_matching_faults(examples: pl.DataFrame) -> pl.DataFrame:
     """Leave out breaks of items that the truth has as matched: a fault of the matching says nothing about the books.
 
     Those are items that the truth does not name at that month end, and single items that it names only as members of a match
-    with a difference.
+    with a difference. Nobody can leave them out without knowing the truth, so what is judged or calibrated after this call is not
+    what a user sees; `write_labeled` counts what is left, and the card says so.
     """
     is_single = pl.col("kind").is_in(["missing_in_ledger", "missing_in_stripe", "payout_not_in_bank", "bank_not_in_stripe"])
     return examples.filter(pl.col("is_named") & ~(is_single & pl.col("true_cause").is_in(["fx", "rounding", "wrong_amount"])))
