@@ -22,7 +22,7 @@ from assets.planning import Days, days_to_pull, last_known_clock
 from assets.resources import WAIT_SECONDS, open_lake
 from assets.sensors import HEADLESS_TAG
 from reconciliation.config import Settings, read_settings
-from reconciliation.errors import DefectError, InputsMissingError
+from reconciliation.errors import DefectError, InputsMissingError, SettingsError
 from reconciliation.lake import Lake
 from reconciliation.months import months_to_compute
 
@@ -83,6 +83,8 @@ def run_month(
         lake.prepare(time_zone=settings.entity.timezone)
         free_dead_runs(instance, lake)
         clock = StripeAccess(settings_file, access.key, access.api_base).reader().clock() if pull else _clock_of(lake, settings)
+        if settings.calendar.first_day(period) > settings.calendar.local_day(clock):
+            raise SettingsError(f"period {period} has not begun: Stripe's data ends on {settings.calendar.local_day(clock)}; name a month that has begun")
         reach = max(clock, settings.calendar.day_start(settings.calendar.first_day(period)))
         definitions = build_defs(Overrides(settings_file, core or Core(), access, reach, is_lake_held=True))
         register(instance, settings)
