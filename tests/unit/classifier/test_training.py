@@ -27,6 +27,8 @@ from reconciliation.classifier.versions import load_version
 from reconciliation.errors import FileRefusedError
 from reconciliation.learning.additive import FitOptions, feature_types
 
+pytestmark = pytest.mark.hard  # Fits models; minutes, not seconds.
+
 PLAN = Plan(held_out=("shop",), zero_day=("skim",), leave_out=False, options=FitOptions(rounds_max=60, pairs_max=2, leaf_rows_min=5))
 MONTHS = ["2026-10", "2026-11", "2026-12"]
 BREAKS = 60

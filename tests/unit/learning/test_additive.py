@@ -11,6 +11,8 @@ from reconciliation.classifier.scoring import term_scores
 from reconciliation.learning.additive import FitOptions, _machine, as_matrix, export_tables, feature_types, fit_additive
 from reconciliation.learning.tables import QUANTUM, AdditiveTables
 
+pytestmark = pytest.mark.hard  # Fits models; minutes, not seconds.
+
 QUICK = FitOptions(rounds_max=120, pairs_max=3, leaf_rows_min=5)
 
 

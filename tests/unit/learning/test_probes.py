@@ -2,10 +2,13 @@
 
 import numpy as np
 import polars as pl
+import pytest
 
 from reconciliation.classifier.evaluation import average_precision
 from reconciliation.learning.additive import feature_types
 from reconciliation.learning.probes import feature_areas, fit_challenger, fit_shallow_tree
+
+pytestmark = pytest.mark.hard  # Fits models; minutes, not seconds.
 
 
 def make_frame(rows: int, *, seed: int) -> tuple[pl.DataFrame, pl.Series]:
