@@ -10,6 +10,8 @@ from datetime import date
 
 import polars as pl
 
+from reconciliation.engine import content_ids
+
 PAYOUT_CATEGORIES = ["payout", "payout_reversal", "topup", "topup_reversal"]
 PROPOSAL_SCHEMA = pl.Schema({"proposal": pl.String, "item_id": pl.String, "score": pl.Float64, "evidence": pl.String})
 
@@ -82,9 +84,15 @@ def nothing() -> pl.DataFrame:
 
 
 def pair_proposals(pairs: pl.DataFrame) -> pl.DataFrame:
-    """Turn rows of `members` (list of item ids), `score`, `evidence` into proposals, each set of members once."""
+    """Turn rows of `members` (list of item ids), `score`, `evidence` into proposals, each set of members once.
+
+    A proposal is named by its first members and a digest of all: the name is repeated on every row of the proposal, and a
+    summary may have a hundred thousand.
+    """
+    members = pairs.with_columns(pl.col("members").list.sort())
+    listed = members.select(content=pl.col("members").list.join(";"))
     keyed = (
-        pairs.with_columns(proposal=pl.col("members").list.sort().list.join(";"))
+        members.with_columns(proposal=pl.concat_str([pl.col("members").list.head(2).list.join(";"), content_ids(listed, prefix=";")]))
         .sort("score", "proposal", "evidence", descending=[True, False, False])
         .unique("proposal", keep="first", maintain_order=True)
     )
