@@ -9,6 +9,7 @@ from assets.resources import LakeResource
 from reconciliation.months import carry_in
 from reconciliation.pipeline import match_population
 from reconciliation.population import CarriedIn, Population, build_population
+from reconciliation.rates import read_rates
 
 GROUP = "match"
 
@@ -38,7 +39,7 @@ def build(partitions: Partitions) -> list[dg.AssetsDefinition]:
         """One row is an item's place in a match, with the strategy that found it; what a match leaves is an item of its own."""
         work = lake.month(context.partition_key)
         population, carried = work.recall("population", Population), work.recall("carried", CarriedIn)
-        matching = match_population(population, carried, work.month())
+        matching = match_population(population, carried, work.month(), read_rates(work.settings.path(work.settings.fx.rates)))
         work.keep("matching", matching)
         described = describe_rows(matching.members, rows_in=population.items.height, money=None)
         return dg.MaterializeResult(metadata={**described, "residuals": matching.residuals.height})

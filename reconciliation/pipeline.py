@@ -68,7 +68,7 @@ def reconcile_month(sources: Sources, month: Month, carried: CarriedIn, *, score
         rates: exchange rates for the tolerance of translated postings.
     """
     population = build_population(sources, month, carried)
-    matching = match_population(population, carried, month)
+    matching = match_population(population, carried, month, rates)
     explained = explain_breaks(population, matching, carried, month, rates)
     scored = score_breaks(explained, score(explained.features))
     balances = close_balances(sources, month, carried, population)
@@ -91,10 +91,10 @@ def reconcile_month(sources: Sources, month: Month, carried: CarriedIn, *, score
     )
 
 
-def match_population(population: Population, carried: CarriedIn, month: Month) -> Matching:
+def match_population(population: Population, carried: CarriedIn, month: Month, rates: Rates) -> Matching:
     """Match the items of the month; journals of earlier months may have come back."""
     journals = carried.open_items.filter(pl.col("journal_id") != "").select("item_id", "journal_id").unique()
-    return match_items(population.items, population.references, cut_off_on=month.cut_off_on, journals=journals)
+    return match_items(population.items, population.references, cut_off_on=month.cut_off_on, journals=journals, rates=rates)
 
 
 __all__ = ["Explained", "Reconciliation", "Scorer", "match_population", "reconcile_month"]

@@ -8,6 +8,8 @@ from reconciliation.matching.pool import Pool
 from reconciliation.normalize.components import cast_items
 from reconciliation.normalize.lines import ACCRUAL_WORDS
 from reconciliation.normalize.references import extract_references
+from reconciliation.normalize.translation import add_translation_band
+from reconciliation.rates import Rates
 from reconciliation.schemas.items import Item
 
 DAY = date(2026, 10, 15)
@@ -61,8 +63,9 @@ def pool(*rows, leg="books"):
     references = extract_references(frame)
     plain = cast_items(frame).drop("reference_text").filter(pl.col("leg") == leg)
     texts = references.group_by("item_id").agg(reference_text_line=pl.col("value").filter(pl.col("kind") == "invoice").sort().str.join(" "))
-    known = plain.join(texts, on="item_id", how="left").with_columns(pl.col("reference_text_line").fill_null(""))
-    return Pool(known, references, date(2026, 10, 31), NO_JOURNALS)
+    known = plain.join(texts, on="item_id", how="left").with_columns(pl.col("reference_text_line").fill_null(""), label=pl.col("item_id"))
+    banded = add_translation_band(known, Rates())
+    return Pool(banded, banded, references, date(2026, 10, 31), NO_JOURNALS)
 
 
 def sets(proposals):

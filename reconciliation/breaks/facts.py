@@ -9,6 +9,7 @@ from datetime import date
 
 import polars as pl
 
+from reconciliation.normalize.translation import add_translation_band
 from reconciliation.rates import Rates
 
 NEAR_DAYS = 31
@@ -159,27 +160,25 @@ def _differences(around: Surroundings, still_open: pl.DataFrame) -> pl.DataFrame
     inside = residuals.join(around.members, on=["leg", "match_id"], suffix="_member").join(
         around.items, left_on=["leg", "item_id_member"], right_on=["leg", "item_id"]
     )
-    facts = inside.group_by("leg", "item_id", "difference").agg(
+    banded = add_translation_band(inside, around.rates)
+    of_stripe, of_books = pl.col("side") == "stripe", pl.col("side").is_in(["ledger", "bank"])
+    facts = banded.group_by("leg", "item_id", "difference").agg(
         n_members=pl.len(),
         largest_minor=pl.col("amount_minor").abs().max(),
-        ledger_minor=pl.col("amount_minor").filter(pl.col("side").is_in(["ledger", "bank"])).sum(),
-        presentment_amount=pl.col("presentment_amount_minor").filter(pl.col("component") == "gross").first(),
-        presentment=pl.col("presentment_currency").filter(pl.col("component") == "gross").first(),
-        currency=pl.col("currency").first(),
-        first=pl.col("date").min(),
-        last=pl.col("date").max(),
-        n_stripe=(pl.col("side") == "stripe").sum(),
+        ledger_minor=pl.col("amount_minor").filter(of_books).sum(),
+        low=pl.col("low_minor").filter(of_stripe).sum(),
+        high=pl.col("high_minor").filter(of_stripe).sum(),
+        is_converted=(pl.col("presentment_text") != "").any(),
+        n_stripe=of_stripe.sum(),
     )
-    converted = facts.filter(pl.col("presentment").is_not_null() & (pl.col("presentment") != pl.col("currency")))
-    within = {row["item_id"]: _within_band(row, around.rates) for row in converted.to_dicts()}
     named = facts.select(
         "leg",
         "item_id",
         "n_members",
         n_stripe="n_stripe",
         difference_share=pl.col("difference").abs() / pl.max_horizontal("largest_minor", pl.lit(1)),
-        is_converted=pl.col("item_id").is_in(list(within)),
-        is_within_rates=pl.col("item_id").is_in([item for item, holds in within.items() if holds]),
+        is_converted="is_converted",
+        is_within_rates=pl.col("is_converted") & (pl.col("low") < pl.col("high")) & pl.col("ledger_minor").is_between("low", "high"),
         is_digit_swap=(pl.col("difference").abs() % 9 == 0) & (pl.col("difference") != 0),
         # Only the sum of several rounded amounts can be off by rounding: half a unit each, or a total typed in by hand.
         is_rounding=pl.col("difference").abs()
@@ -189,16 +188,3 @@ def _differences(around: Surroundings, still_open: pl.DataFrame) -> pl.DataFrame
         return named
     known = around.earlier.filter(pl.col("side") == "residual").join(named, on=["leg", "item_id"], how="anti")
     return pl.concat([named, known.select(pl.col(name).cast(dtype) for name, dtype in named.schema.items())])
-
-
-def _within_band(row: dict[str, object], rates: Rates) -> bool:
-    """Tell whether the ledger's amount lies within what the rates of those days make of the presentment amount."""
-    first, last = row["first"], row["last"]
-    if not isinstance(first, date) or not isinstance(last, date):
-        return False
-    band = rates.band(str(row["presentment"]), str(row["currency"]), first=first, last=last)
-    presentment = row["presentment_amount"]
-    ledger = row["ledger_minor"]
-    if band is None or not isinstance(presentment, int) or not isinstance(ledger, int):
-        return False
-    return band[0] * abs(presentment) <= abs(ledger) <= band[1] * abs(presentment)

@@ -53,6 +53,10 @@ class Quality:
         return {name: round(value, 6) if isinstance(value, float) else value for name, value in asdict(self).items()}
 
 
+COUNTED = "interchangeable"
+"""The strategy whose matches claim no pairs."""
+
+
 @dataclass(frozen=True)
 class MatchQuality:
     """How well matches agree with the truth, edge by edge.
@@ -167,27 +171,32 @@ def match_quality(members: pl.DataFrame, truth_matches: pl.DataFrame, *, items: 
     """Measure matches against the true edges.
 
     Args:
-        members: `match_id, leg, side, item` with items named as the truth names them; a match's edges are its Stripe items times its
-            items of other sides.
+        members: `match_id, leg, strategy, side, item` with items named as the truth names them; a match's edges are its Stripe items
+            times its items of other sides. A counted match (`interchangeable`) claims no pairs: of its edges the true ones count,
+            and one false edge for each line that has none in it.
         truth_matches: `leg, stripe_item, other_item, decidable`. Only what both frames cover should be given.
         items: how many items were to be matched; the base of the false-match rate.
     """
+    is_counted = pl.col("strategy") == COUNTED
     stripe = members.filter(pl.col("side") == "stripe").select("match_id", "leg", stripe_item="item")
-    other = members.filter(pl.col("side").is_in(["ledger", "bank"])).select("match_id", "leg", other_item="item")
+    other = members.filter(pl.col("side").is_in(["ledger", "bank"])).select("match_id", "leg", is_counted=is_counted, other_item="item")
     key = ["leg", "stripe_item", "other_item"]
-    found = stripe.join(other, on=["match_id", "leg"]).select(pl.col(key).cast(pl.String)).unique()
     true = truth_matches.select(pl.col(key).cast(pl.String), "decidable").group_by(key).agg(pl.col("decidable").any())
-    right = found.join(true, on=key, how="semi").height
+    claimed = stripe.join(other, on=["match_id", "leg"]).select(pl.col(key).cast(pl.String), "is_counted").unique()
+    true_here = claimed.join(true, on=key, how="semi")
+    unfounded = claimed.filter("is_counted").select("leg", "other_item").unique().join(true_here, on=["leg", "other_item"], how="anti").height
+    found = pl.concat([claimed.filter(~pl.col("is_counted")), true_here.filter("is_counted")]).select(key)
+    right = true_here.height
     decidable = true.filter(pl.col("decidable"))
     decided = decidable.join(found, on=key, how="semi").height
     return MatchQuality(
         edges_true=true.height,
         edges_decidable=decidable.height,
-        edges_found=found.height,
+        edges_found=found.height + unfounded,
         edges_right=right,
-        precision=right / found.height if found.height else 1.0,
+        precision=right / (found.height + unfounded) if found.height + unfounded else 1.0,
         recall=decided / decidable.height if decidable.height else 1.0,
-        false_matches_per_10000=10_000 * (found.height - right) / items if items else 0.0,
+        false_matches_per_10000=10_000 * (found.height + unfounded - right) / items if items else 0.0,
     )
 
 

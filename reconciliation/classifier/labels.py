@@ -113,20 +113,22 @@ def name_members(members: pl.DataFrame, items: pl.DataFrame, truth_matches: pl.D
     """Return matches with items named as the truth's edges name them, for `match_quality`.
 
     Args:
-        members: `leg, item_id, match_id`.
+        members: `leg, item_id, match_id, strategy`.
         items: schema `Item`.
         truth_matches: `leg, stripe_item, other_item`; decides which of an item's names is used.
 
     Returns:
-        `match_id, leg, side, item`.
+        `match_id, leg, strategy, side, item`.
     """
     used = pl.concat([truth_matches.select("leg", name=column) for column in ("stripe_item", "other_item")]).with_columns(pl.all().cast(pl.String)).unique()
     names = name_items(items).join(used, on=["leg", "name"], how="semi").group_by("leg", "item_id").agg(pl.col("name").sort().first())
     sides = items.select(pl.col("leg").cast(pl.String), "item_id", pl.col("side").cast(pl.String))
     placed = (
-        members.select("match_id", pl.col("leg").cast(pl.String), "item_id").join(sides, on=["leg", "item_id"]).join(names, on=["leg", "item_id"], how="left")
+        members.select("match_id", pl.col("leg").cast(pl.String), "item_id", "strategy")
+        .join(sides, on=["leg", "item_id"])
+        .join(names, on=["leg", "item_id"], how="left")
     )
-    return placed.select("match_id", "leg", "side", item=pl.coalesce("name", "item_id"))
+    return placed.select("match_id", "leg", "strategy", "side", item=pl.coalesce("name", "item_id"))
 
 
 def _items_of_breaks(breaks: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:

@@ -14,14 +14,19 @@ from functools import partial
 import polars as pl
 
 from reconciliation.engine import content_ids
-from reconciliation.matching.pool import MatchingSettings, Pool, accept_disjoint, channel_of
+from reconciliation.matching.pool import MatchingSettings, Pool, accept_disjoint, channel_of, nothing
 from reconciliation.matching.strategies.exact_reference import match_exact_references, match_opening_write_offs
 from reconciliation.matching.strategies.fuzzy import match_fuzzily
+from reconciliation.matching.strategies.interchangeable import match_interchangeable
+from reconciliation.matching.strategies.near_summaries import match_near_fees, match_near_sales
 from reconciliation.matching.strategies.payout_lines import match_payout_lines, match_payout_references
 from reconciliation.matching.strategies.reference_difference import match_reference_differences
+from reconciliation.matching.strategies.reference_groups import match_reference_groups
 from reconciliation.matching.strategies.returned_journals import match_returned_journals
 from reconciliation.matching.strategies.reversals import match_cancelling_lines, match_named_reversals, match_stripe_reversals
-from reconciliation.matching.strategies.summaries import match_fee_journals, match_summaries
+from reconciliation.matching.strategies.summaries import match_summaries
+from reconciliation.normalize.translation import add_translation_band
+from reconciliation.rates import Rates
 from reconciliation.schemas.items import EFFECT, ItemReference, MatchMember
 
 logger = logging.getLogger(__name__)
@@ -33,13 +38,16 @@ BOOKS: tuple[tuple[str, Strategy], ...] = (
     ("opening_write_off", match_opening_write_offs),
     ("exact_stripe_id", partial(match_exact_references, kinds=("stripe_id",), score=1.0)),
     ("exact_reference", partial(match_exact_references, kinds=("invoice",), score=0.99)),
+    ("reference_group", match_reference_groups),
     ("payout_line", partial(match_payout_lines, other_side="ledger")),
     ("summary", match_summaries),
     ("fuzzy", match_fuzzily),
     ("summary", match_summaries),
     ("reference_difference", match_reference_differences),
+    ("near_summary", match_near_sales),
+    ("interchangeable", match_interchangeable),
     ("summary", match_summaries),
-    ("fee_journal", match_fee_journals),
+    ("fee_journal", match_near_fees),
     ("cancelling_lines", match_cancelling_lines),
     ("stripe_reversal", match_stripe_reversals),
 )
@@ -49,6 +57,8 @@ CASH: tuple[tuple[str, Strategy], ...] = (
     ("payout_to_bank", partial(match_payout_lines, other_side="bank")),
     ("stripe_reversal", match_stripe_reversals),
 )
+STRATEGIES = {"books": BOOKS, "cash": CASH}
+REPEATS = 3
 REFERENCED_MEMBERS_MAX = 20
 
 
@@ -62,7 +72,13 @@ class Matching:
 
 
 def match_items(
-    items: pl.DataFrame, references: pl.DataFrame, *, cut_off_on: date, journals: pl.DataFrame, settings: MatchingSettings | None = None
+    items: pl.DataFrame,
+    references: pl.DataFrame,
+    *,
+    cut_off_on: date,
+    journals: pl.DataFrame,
+    rates: Rates | None = None,
+    settings: MatchingSettings | None = None,
 ) -> Matching:
     """Match the items of both legs.
 
@@ -71,44 +87,71 @@ def match_items(
         references: `ItemReference`.
         cut_off_on: last day of the period.
         journals: `item_id, journal_id` of items that earlier proposed journals were made for.
+        rates: daily rates, which bound what the books may hold for a converted payment.
         settings: windows and tolerances.
     """
     settings = settings or MatchingSettings()
-    texts = references.group_by("leg", "item_id").agg(reference_text_line=pl.col("value").filter(pl.col("kind") == "invoice").sort().str.join(" "))
-    known = items.join(texts, on=["leg", "item_id"], how="left").with_columns(pl.col("reference_text_line").fill_null("")).sort("leg", "item_id")
-    pools = {
-        leg: Pool(known.filter(pl.col("leg") == leg), references.filter(pl.col("leg") == leg), cut_off_on, journals, settings=settings)
-        for leg in ("books", "cash")
-    }
-    books, books_left = _run(pools["books"], BOOKS)
-    cash, _ = _run(pools["cash"], CASH)
-    members = _identify(pl.concat([books.with_columns(leg=pl.lit("books")), cash.with_columns(leg=pl.lit("cash"))]), items)
+    banded = add_translation_band(items, rates or Rates())
+    books, cash = (
+        _run(fill_pool(banded, references, leg=leg, cut_off_on=cut_off_on, journals=journals, settings=settings), STRATEGIES[leg]) for leg in STRATEGIES
+    )
+    members = _identify(pl.concat([books, cash]), items)
     residuals = _make_residuals(members, items)
     residual_references = _refer_residuals(members, references, residuals)
-    settling = replace(
-        books_left,
-        items=pl.concat([books_left.items, residuals.filter(pl.col("leg") == "books").with_columns(reference_text_line=pl.lit(""))]),
-        references=pl.concat([books_left.references, residual_references.filter(pl.col("leg") == "books")]),
-    )
-    settled, _ = _run(settling, RESIDUALS)
-    both = pl.concat([items, residuals])
-    members = pl.concat([members, _identify(settled.with_columns(leg=pl.lit("books")), both)]).sort("leg", "match_id", "item_id")
+    both, both_references = pl.concat([items, residuals]), pl.concat([references, residual_references])
+    unsettled = add_translation_band(both, rates or Rates()).join(members, on=["leg", "item_id"], how="anti")
+    settling = fill_pool(unsettled, both_references, leg="books", cut_off_on=cut_off_on, journals=journals, settings=settings)
+    settled = _run(settling, RESIDUALS)
+    members = pl.concat([members, _identify(settled, both)]).sort("leg", "match_id", "item_id")
     logger.info("matched %s of %s items in %s matches, %s residuals", members.height, items.height, members["match_id"].n_unique(), residuals.height)
     return Matching(MatchMember.validate(members, cast=True), residuals, residual_references)
 
 
-def _run(pool: Pool, strategies: tuple[tuple[str, Strategy], ...]) -> tuple[pl.DataFrame, Pool]:
-    """Run strategies in order over what is still open; returns accepted members and the pool that is left."""
-    accepted = []
+def fill_pool(items: pl.DataFrame, references: pl.DataFrame, *, leg: str, cut_off_on: date, journals: pl.DataFrame, settings: MatchingSettings) -> Pool:
+    """Gather the items of one leg with their references; the ids become numbers in their order, and stay as `label`."""
+    numbered = items.filter(pl.col("leg") == leg).sort("item_id").with_row_index("number")
+    texts = references.filter((pl.col("leg") == leg) & (pl.col("kind") == "invoice")).sort("item_id", "value")
+    lines = texts.group_by("item_id").agg(reference_text_line=pl.col("value").str.join(" "))
+    known = numbered.join(lines, on="item_id", how="left", maintain_order="left").with_columns(pl.col("reference_text_line").fill_null(""))
+    known = known.rename({"item_id": "label", "number": "item_id"})
+    numbers = numbered.select("item_id", "number")
+    named = references.filter(pl.col("leg") == leg).join(numbers, on="item_id").drop("item_id").rename({"number": "item_id"})
+    named = _without_own_documents(named, known)
+    made_for = journals.join(numbers, on="item_id").select("journal_id", item_id="number")
+    return Pool(known, known, named, cut_off_on, made_for, settings=settings)
+
+
+def _without_own_documents(references: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
+    """Drop what a ledger line's own document number says of it, unless Stripe names that document too."""
+    own = items.filter((pl.col("side") == "ledger") & (pl.col("document") != "")).select(
+        "item_id",
+        own=pl.col("document").str.to_uppercase().str.replace_all("[^A-Z0-9]", ""),
+        digits=pl.col("document").str.extract(r"(\d{3,})", 1).str.strip_chars_start("0"),
+    )
+    of_stripe = references.join(items.filter(pl.col("side") == "stripe").select("item_id"), on="item_id", how="semi")["value"].unique()
+    is_own = ((pl.col("kind") == "invoice") & (pl.col("value") == pl.col("own")) & ~pl.col("value").is_in(of_stripe.implode())) | (
+        (pl.col("kind") == "number") & (pl.col("value") == pl.col("digits"))
+    )
+    return references.join(own, on="item_id", how="left", maintain_order="left").filter(~is_own.fill_null(value=False)).drop("own", "digits")
+
+
+def _run(pool: Pool, strategies: tuple[tuple[str, Strategy], ...]) -> pl.DataFrame:
+    """Run strategies in order over what is still open; returns the members of accepted proposals."""
+    labels = pool.items.select("leg", "item_id", "label")
+    accepted = [nothing(pool).with_columns(strategy=pl.lit(""))]
+    count = 0
     for name, strategy in strategies:
-        for _ in range(3 if name.startswith("exact") else 1):
+        for _ in range(REPEATS if name.startswith("exact") else 1):
             taken = accept_disjoint(strategy(pool))
             if taken.is_empty():
                 break
-            accepted.append(taken.with_columns(strategy=pl.lit(name)))
-            pool = replace(pool, items=pool.items.join(taken, on="item_id", how="anti"), net_channels=pool.net_channels | _net_channels(taken, pool))
-    empty = pl.DataFrame(schema={"proposal": pl.String, "item_id": pl.String, "score": pl.Float64, "evidence": pl.String, "strategy": pl.String})
-    return pl.concat([empty, *accepted]), pool
+            numbered = taken.with_columns(proposal=(pl.col("proposal") + count).cast(pl.UInt32), strategy=pl.lit(name))
+            count = int(numbered.select(pl.col("proposal").max() + 1).item())
+            accepted.append(numbered.select(accepted[0].columns))
+            still_open = pool.items.join(taken.select("item_id"), on="item_id", how="anti", maintain_order="left")
+            pool = replace(pool, items=still_open, net_channels=pool.net_channels | _net_channels(taken, pool))
+    members = pl.concat(accepted).join(labels, on="item_id")
+    return members.drop("item_id").rename({"label": "item_id"})
 
 
 def _net_channels(taken: pl.DataFrame, pool: Pool) -> frozenset[str]:
@@ -126,8 +169,9 @@ def _net_channels(taken: pl.DataFrame, pool: Pool) -> frozenset[str]:
 def _identify(accepted: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
     """Give each match its id from its members, and compute its difference."""
     groups = (
-        accepted.group_by("leg", "proposal", maintain_order=True)
-        .agg(members=pl.col("item_id").sort())
+        accepted.sort("leg", "proposal", "item_id")
+        .group_by("leg", "proposal", maintain_order=True)
+        .agg(members=pl.col("item_id"))
         .with_columns(content=pl.concat_str(["leg", pl.col("members").list.join(";")], separator="|"))
     )
     named = groups.with_columns(match_id=content_ids(groups, prefix="mt_")).select("leg", "proposal", "match_id")

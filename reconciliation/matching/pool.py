@@ -1,8 +1,9 @@
 """What a strategy sees, and what it returns.
 
 A strategy takes a `Pool` (the items still open, and their references) and returns proposals: one row per member, with
-`proposal` (any text that groups the members), `item_id`, `score` (0 to 1) and `evidence` in a controller's words.
-Proposals may overlap; `accept_disjoint` decides.
+`proposal` (a number, the best first), `item_id`, `score` (0 to 1) and `evidence` in a controller's words. Proposals may
+overlap; `accept_disjoint` decides. Inside the cascade `item_id` is a number in the order of the ids: joins on numbers cost
+half of joins on text.
 """
 
 from dataclasses import dataclass, field
@@ -10,10 +11,7 @@ from datetime import date
 
 import polars as pl
 
-from reconciliation.engine import content_ids
-
 PAYOUT_CATEGORIES = ["payout", "payout_reversal", "topup", "topup_reversal"]
-PROPOSAL_SCHEMA = pl.Schema({"proposal": pl.String, "item_id": pl.String, "score": pl.Float64, "evidence": pl.String})
 
 
 @dataclass(frozen=True)
@@ -26,6 +24,7 @@ class MatchingSettings:
         payout_window_days: a payout reaches bank and books within this time of its expected arrival.
         difference_window_days: same reference, other amount: beyond this it is more likely another event.
         fuzzy_score_min: below it a pair stays open; a controller would not defend it.
+        pair_scorer: version of the pair scorer; the newest where none is named.
         pairs_per_key_max: candidate pairs of one currency and amount before the next key must refine them.
         summary_rounding_minor: a summary posted by hand may be off by this much and still be the same total.
         summary_share_max: a fee journal further off than this share of its total is another journal.
@@ -37,7 +36,8 @@ class MatchingSettings:
     posting_lead_days: int = 3
     payout_window_days: int = 10
     difference_window_days: int = 31
-    fuzzy_score_min: float = 0.6
+    fuzzy_score_min: float = 0.7
+    pair_scorer: str = ""
     pairs_per_key_max: int = 64
     summary_rounding_minor: int = 5
     summary_share_max: float = 0.05
@@ -50,7 +50,8 @@ class Pool:
     """The open items of one leg and what is known about them.
 
     Attributes:
-        items: `Item` rows that are still open.
+        items: `Item` rows that are still open, with `label` (the id as text) and the columns of `add_translation_band`.
+        everything: all of them, before anything was matched.
         references: `ItemReference` rows of this leg.
         cut_off_on: last day of the period.
         journals: `item_id, journal_id`: items an earlier proposed journal was made for.
@@ -59,6 +60,7 @@ class Pool:
     """
 
     items: pl.DataFrame
+    everything: pl.DataFrame
     references: pl.DataFrame
     cut_off_on: date
     journals: pl.DataFrame
@@ -78,52 +80,42 @@ class Pool:
         return self.references.filter(pl.col("kind").is_in(kinds)).select("item_id", "value").unique()
 
 
-def nothing() -> pl.DataFrame:
+def nothing(pool: Pool) -> pl.DataFrame:
     """Return no proposals."""
-    return pl.DataFrame(schema=PROPOSAL_SCHEMA)
+    return pl.DataFrame(schema=pl.Schema({"proposal": pl.UInt32(), "item_id": pool.items.schema["item_id"], "score": pl.Float64(), "evidence": pl.String()}))
 
 
 def pair_proposals(pairs: pl.DataFrame) -> pl.DataFrame:
-    """Turn rows of `members` (list of item ids), `score`, `evidence` into proposals, each set of members once.
-
-    A proposal is named by its first members and a digest of all: the name is repeated on every row of the proposal, and a
-    summary may have a hundred thousand.
-    """
-    members = pairs.with_columns(pl.col("members").list.sort())
-    listed = members.select(content=pl.col("members").list.join(";"))
-    keyed = (
-        members.with_columns(proposal=pl.concat_str([pl.col("members").list.head(2).list.join(";"), content_ids(listed, prefix=";")]))
-        .sort("score", "proposal", "evidence", descending=[True, False, False])
-        .unique("proposal", keep="first", maintain_order=True)
+    """Turn rows of `members` (list of item ids), `score`, `evidence` into proposals, numbered from the best to the worst."""
+    ranked = pairs.select("members", "score", "evidence").sort("score", "members", "evidence", descending=[True, False, False])
+    return (
+        ranked.with_row_index("proposal").rename({"members": "item_id"}).explode("item_id", empty_as_null=False).with_columns(pl.col("score").cast(pl.Float64))
     )
-    return keyed.select("proposal", pl.col("members").alias("item_id"), "score", "evidence").explode("item_id", empty_as_null=False).cast(PROPOSAL_SCHEMA)
 
 
 def accept_disjoint(proposals: pl.DataFrame) -> pl.DataFrame:
-    """Accept proposals in order of score, then of their members' ids, using every item at most once.
+    """Accept proposals from the best on, using every item at most once.
 
-    The result equals the greedy walk down that order; it is found in rounds, each accepting every proposal that is the
+    The result equals the greedy walk down their order; it is found in rounds, each accepting every proposal that is the
     best one of all its items.
     """
-    ranked = proposals.join(
-        proposals.select("proposal", "score").unique().sort("score", "proposal", descending=[True, False]).with_row_index("rank").drop("score"), on="proposal"
-    )
     accepted: list[pl.DataFrame] = []
-    while not ranked.is_empty():
-        best = ranked.with_columns(is_best=pl.col("rank") == pl.col("rank").min().over("item_id"))
-        taken = best.filter(pl.col("is_best").all().over("proposal"))
-        accepted.append(taken.select(PROPOSAL_SCHEMA.names()))
-        used = taken.select("item_id").unique()
-        blocked = ranked.join(used, on="item_id", how="semi").select("proposal").unique()
-        ranked = ranked.join(blocked, on="proposal", how="anti")
-    return pl.concat(accepted) if accepted else nothing()
+    left = proposals
+    while not left.is_empty():
+        best = left.with_columns(is_best=pl.col("proposal") == pl.col("proposal").min().over("item_id"))
+        refused = best.filter(~pl.col("is_best")).select("proposal").unique()
+        taken = best.join(refused, on="proposal", how="anti").drop("is_best")
+        accepted.append(taken)
+        blocked = left.join(taken.select("item_id"), on="item_id", how="semi").select("proposal").unique()
+        left = left.join(blocked, on="proposal", how="anti")
+    return pl.concat(accepted) if accepted else proposals
 
 
 def variants(stripe: pl.DataFrame) -> pl.DataFrame:
     """List what a ledger line may stand for: each Stripe item alone, and a balance transaction's open components together.
 
     Returns:
-        `variant, members, form (single/net), currency, amount_minor, date, gross_id` and the describing columns of the (gross) item.
+        `key_id, form (single/net), members, currency, amount_minor, date` and the describing columns of the (gross) item, whose id is `key_id`.
     """
     described = [
         "currency",
@@ -136,25 +128,25 @@ def variants(stripe: pl.DataFrame) -> pl.DataFrame:
         "component",
         "line",
         "expected_on",
-        "presentment_currency",
+        "presentment_text",
         "payout_id",
         "balance_transaction_id",
     ]
     single = stripe.select(
-        "amount_minor", *described, variant=pl.col("item_id"), members=pl.concat_list("item_id"), form=pl.lit("single"), key_id=pl.col("item_id")
+        "amount_minor", "low_minor", "high_minor", *described, members=pl.concat_list("item_id"), form=pl.lit("single"), key_id=pl.col("item_id")
     )
     several = (
         stripe.filter((pl.col("balance_transaction_id") != "") & (pl.col("side") == "stripe"))
         .sort(pl.col("component") != "gross", "item_id")
         .group_by("stripe_account", "balance_transaction_id", maintain_order=True)
         .agg(
-            pl.col("amount_minor").sum(),
+            pl.col("amount_minor", "low_minor", "high_minor").sum(),
             *(pl.col(name).first() for name in described if name != "balance_transaction_id"),
-            members=pl.col("item_id").sort(),
+            members=pl.col("item_id"),
             key_id=pl.col("item_id").first(),
         )
         .filter((pl.col("members").list.len() > 1) & (pl.col("component") == "gross"))
-        .select("amount_minor", *described, variant=pl.col("balance_transaction_id") + "/net", members="members", form=pl.lit("net"), key_id="key_id")
+        .select("amount_minor", "low_minor", "high_minor", *described, members="members", form=pl.lit("net"), key_id="key_id")
     )
     return pl.concat([single, several])
 

@@ -118,8 +118,14 @@ def _typed_lines(log: EventLog, typed: pl.DataFrame) -> list[pl.DataFrame]:
         retyped=pl.Series(stream(log.options.seed, "retyped").random(typed.height) < 0.5),
     )
     typed = typed.with_columns(days=pl.when(pl.col("story") == stories.DUPLICATE_VOIDED).then(3).otherwise("days"))
-    corrected = (slip == "reverse_and_repost") & pl.col("retyped")
-    amount = pl.when((slip == "wrong_amount") | corrected).then("wrong").when(slip == "reversed_sign").then(-pl.col("amount_minor")).otherwise("amount_minor")
+    corrected = slip == "reverse_and_repost"
+    amount = (
+        pl.when((slip == "wrong_amount") | (corrected & pl.col("retyped")))
+        .then("wrong")
+        .when(slip == "reversed_sign")
+        .then(-pl.col("amount_minor"))
+        .otherwise("amount_minor")
+    )
     group = pl.when(corrected).then("undo|" + pl.col("intent")).when(slip.is_in(["wrong_account", "reversed_sign"])).then(None).otherwise("intent")
     account = pl.when(slip == "wrong_account").then(pl.lit(SALES)).otherwise(pl.lit(CLEARING))
     first = _lines(typed, "base", group=group, amount_minor=amount, account=account)
@@ -148,7 +154,7 @@ def _lines(frame: pl.DataFrame, role: str, **columns: pl.Expr) -> pl.DataFrame:
 
 
 def _reposted(typed: pl.DataFrame) -> list[pl.DataFrame]:
-    """Reverse a line and post it again, the same day: a wrong amount put right, or (same amount) another invoice of the batch."""
+    """Reverse a line and post it again, the same day: a wrong amount put right, or something else that the export does not show."""
     undo = "undo|" + pl.col("intent")
     typed_amount = pl.when("retyped").then("wrong").otherwise("amount_minor")
     reversal_memo = "Reversal of {doc} " + pl.col("invoice")
@@ -164,7 +170,7 @@ def _reposted(typed: pl.DataFrame) -> list[pl.DataFrame]:
         prefix=pl.lit("JE"),
         **shared,
     )
-    repost = _lines(typed, "repost", group=pl.when("retyped").then("intent").otherwise(undo), order=pl.col("order") + 2)
+    repost = _lines(typed, "repost", group=pl.col("intent"), order=pl.col("order") + 2)
     return [reversal, repost]
 
 

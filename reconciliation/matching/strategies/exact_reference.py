@@ -18,9 +18,13 @@ def match_exact_references(pool: Pool, *, kinds: tuple[str, ...], score: float) 
     """Propose lines and components (or whole transactions) that share a reference of some kinds and the amount."""
     key = ["value", "currency", "amount_minor"]
     values = pool.values(*kinds)
-    lines = _ranked(pool.postings().select("item_id", "currency", "amount_minor", "date", "occurred_at").join(values, on="item_id"), key, "item_id")
-    offered = variants(pool.items.filter(pl.col("side").is_in(["stripe", "residual"])))
-    candidates = _ranked(offered.join(values, left_on="key_id", right_on="item_id"), key, "variant")
+    posted = pool.postings().select("item_id", "currency", "amount_minor", "date", "occurred_at").join(values, on="item_id")
+    offered = pool.items.filter(pl.col("side").is_in(["stripe", "residual"]))
+    # A transaction's components carry the same references: those of the lines bound what is looked at.
+    pointed = values.join(posted.select("value").unique(), on="value", how="semi")
+    named = variants(offered.join(pointed.select("item_id").unique(), on="item_id", how="semi")).join(pointed, left_on="key_id", right_on="item_id")
+    lines = _ranked(posted.join(named, on=key, how="semi"), key, ["item_id"])
+    candidates = _ranked(named.join(posted, on=key, how="semi"), key, ["key_id", "form"])
     pairs = lines.join(candidates, on=[*key, "rank"], suffix="_stripe")
     lag = (pl.col("date") - pl.col("date_stripe")).dt.total_days()
     amount = (
@@ -52,5 +56,5 @@ def match_opening_write_offs(pool: Pool) -> pl.DataFrame:
     )
 
 
-def _ranked(frame: pl.DataFrame, key: list[str], name: str) -> pl.DataFrame:
-    return frame.sort("date", "occurred_at", name).with_columns(rank=pl.int_range(pl.len()).over(key))
+def _ranked(frame: pl.DataFrame, key: list[str], names: list[str]) -> pl.DataFrame:
+    return frame.sort("date", "occurred_at", *names).with_columns(rank=pl.int_range(pl.len()).over(key))

@@ -1,6 +1,6 @@
 """A shared reference and another amount -> one match with a difference, which becomes a residual.
 
-Conditions: an invoice or Stripe id that only one open ledger line and one open transaction carry, the same sign, dated
+Conditions: an invoice, a Stripe id or a long number that only one open ledger line and one open transaction carry, the same sign, dated
 within the window. The form, gross or net of fees, is the one its channel was seen to be posted in.
 
 Worked: charge settled at 85.71, line PYMT-2003 of 86.00, both INV-1003: matched, residual -0.29.
@@ -10,11 +10,15 @@ import polars as pl
 
 from reconciliation.matching.pool import Pool, channel_of, lag_in_words, pair_proposals, variants
 
+DIGITS_MIN = 5
+"""Fewer digits are too often another number by chance."""
+
 
 def match_reference_differences(pool: Pool) -> pl.DataFrame:
     """Propose pairs that share a unique reference but not the amount."""
     lines = pool.postings().filter(~pl.col("item_id").is_in(pool.values("journal")["item_id"].implode()))
-    values = pool.values("stripe_id", "invoice")
+    numbers = pool.values("number").filter(pl.col("value").str.len_chars() >= DIGITS_MIN)
+    values = pl.concat([pool.values("stripe_id", "invoice"), numbers]).unique()
     is_net = channel_of().is_in(sorted(pool.net_channels))
     offered = variants(pool.side("stripe")).filter(
         pl.when(is_net).then(pl.col("form") == "net").otherwise((pl.col("form") == "single") & (pl.col("component") == "gross"))
@@ -30,7 +34,7 @@ def match_reference_differences(pool: Pool) -> pl.DataFrame:
         & (pl.col("lag").abs() <= pool.settings.difference_window_days)
         & (pl.col("off") > 0)
     )
-    nearest = sound.sort("off", "variant").unique(["item_id", "key_id"], keep="first", maintain_order=True)
+    nearest = sound.sort("off", "item_id", "key_id", "form").unique(["item_id", "key_id"], keep="first", maintain_order=True)
     return pair_proposals(
         nearest.select(
             members=pl.concat_list(pl.concat_list("item_id"), "members"),

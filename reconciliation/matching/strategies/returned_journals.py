@@ -16,7 +16,7 @@ from reconciliation.schemas.items import EFFECT
 def match_returned_journals(pool: Pool) -> pl.DataFrame:
     """Propose each returned journal line with the items its journal was proposed for."""
     if pool.journals.is_empty():
-        return nothing()
+        return nothing(pool)
     made_for = (
         pool.items.join(pool.journals, on="item_id")
         .with_columns(effect=EFFECT, value=pl.col("journal_id").str.replace_all("[^A-Z0-9]", ""))

@@ -74,7 +74,7 @@ def match_stripe_reversals(pool: Pool) -> pl.DataFrame:
         pairs.select(
             members=pl.concat_list("item_id", "item_id_positive"),
             score=pl.lit(0.95),
-            evidence=pl.format("{} and {} cancel: {}", "item_id_positive", "item_id", "why"),
+            evidence=pl.format("{} and {} cancel: {}", "label_positive", "label", "why"),
         )
     )
 

@@ -71,6 +71,7 @@ def test_matching_is_judged_by_edges_and_only_decidable_ones_count_for_recall() 
         {
             "match_id": ["m1", "m1", "m1", "m2", "m2", "m3", "m3"],
             "leg": ["books"] * 5 + ["cash"] * 2,
+            "strategy": ["exact_reference"] * 7,
             "side": ["stripe", "stripe", "ledger", "stripe", "ledger", "stripe", "bank"],
             "item": ["txn_1/gross", "txn_1/fee", "JE-1", "txn_2/gross", "JE-9", "po_1", "REF-1"],
         }
@@ -91,7 +92,25 @@ def test_matching_is_judged_by_edges_and_only_decidable_ones_count_for_recall() 
 
 
 def test_pairs_on_one_side_have_no_edges() -> None:
-    members = pl.DataFrame({"match_id": ["m", "m"], "leg": ["books"] * 2, "side": ["ledger"] * 2, "item": ["JE-1", "JE-1-R"]})
+    members = pl.DataFrame(
+        {"match_id": ["m", "m"], "leg": ["books"] * 2, "strategy": ["named_reversal"] * 2, "side": ["ledger"] * 2, "item": ["JE-1", "JE-1-R"]}
+    )
     truth = pl.DataFrame(schema={"leg": pl.String, "stripe_item": pl.String, "other_item": pl.String, "decidable": pl.Boolean})
     quality = match_quality(members, truth, items=2)
     assert (quality.edges_found, quality.precision, quality.recall, quality.false_matches_per_10000) == (0, 1.0, 1.0, 0.0)
+
+
+def test_a_counted_match_claims_no_pairs_but_answers_for_lines_that_do_not_belong():
+    members = pl.DataFrame(
+        {
+            "match_id": ["m"] * 5,
+            "leg": ["books"] * 5,
+            "strategy": ["interchangeable"] * 5,
+            "side": ["stripe"] * 2 + ["ledger"] * 3,
+            "item": ["txn_1/gross", "txn_2/gross", "P1", "P2", "P9"],
+        }
+    )
+    truth = pl.DataFrame({"leg": ["books"] * 2, "stripe_item": ["txn_1/gross", "txn_2/gross"], "other_item": ["P2", "P1"], "decidable": [True, True]})
+    quality = match_quality(members, truth, items=5)
+    assert (quality.edges_found, quality.edges_right) == (3, 2)
+    assert quality.recall == 1.0

@@ -57,12 +57,12 @@ def test_disjoint_acceptance_equals_the_greedy_walk_in_order_of_score(drawn):
     accepted = accept_disjoint(pair_proposals(rows))
     best = {}
     for members, score in drawn:
-        key = ";".join(f"i{n}" for n in sorted(members))
+        key = tuple(f"i{n}" for n in sorted(members))
         best[key] = max(best.get(key, 0), score)
     used, expected = set(), set()
     for key, _ in sorted(best.items(), key=lambda entry: (-entry[1], entry[0])):
-        if not used & set(key.split(";")):
-            used |= set(key.split(";"))
-            expected.add(key)
-    assert set(accepted["proposal"]) == expected
+        if not used & set(key):
+            used |= set(key)
+            expected.add(frozenset(key))
+    assert {frozenset(part["item_id"]) for part in accepted.partition_by("proposal")} == expected
     assert accepted["item_id"].is_unique().all()

@@ -1,18 +1,26 @@
 """Each strategy on the smallest case that shows its rule, and on the nearest case it must leave alone."""
 
 import importlib.util
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
+import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from reconciliation.matching.blocking import block_equal_amounts, tokens
 from reconciliation.matching.cascade import match_items
 from reconciliation.matching.strategies.exact_reference import match_exact_references
 from reconciliation.matching.strategies.fuzzy import match_fuzzily
+from reconciliation.matching.strategies.interchangeable import match_interchangeable
+from reconciliation.matching.strategies.near_summaries import match_near_fees, match_near_sales
 from reconciliation.matching.strategies.payout_lines import match_payout_lines, match_payout_references
 from reconciliation.matching.strategies.reference_difference import match_reference_differences
+from reconciliation.matching.strategies.reference_groups import match_reference_groups
 from reconciliation.matching.strategies.reversals import match_cancelling_lines, match_named_reversals, match_stripe_reversals
-from reconciliation.matching.strategies.summaries import match_fee_journals, match_summaries
+from reconciliation.matching.strategies.summaries import match_summaries
 
 spec = importlib.util.spec_from_file_location("factories", Path(__file__).parents[2] / "factories.py")
 make = importlib.util.module_from_spec(spec)
@@ -95,18 +103,18 @@ def fees(*amounts):
 
 
 def test_a_fee_journal_off_by_a_rounding_is_matched_with_a_difference():
-    found = sets(match_fee_journals(pool(*fees(1450, 348, 800), ledger("JE-1", -2600, "Stripe fees October 2026"))))
+    found = sets(match_near_fees(pool(*fees(1450, 348, 800), ledger("JE-1", -2600, "Stripe fees October 2026"))))
     assert found == {frozenset({"txn_0/fee", "txn_1/fee", "txn_2/fee", "gl_JE-1/1"})}
 
 
 def test_a_fee_journal_leaves_out_the_one_payment_that_nobody_posted():
     unposted = stripe("txn_1", 9900, component="gross")
-    found = sets(match_fee_journals(pool(*fees(1450, 348, 800), unposted, ledger("JE-1", -2250, "Stripe fees October 2026"))))
+    found = sets(match_near_fees(pool(*fees(1450, 348, 800), unposted, ledger("JE-1", -2250, "Stripe fees October 2026"))))
     assert found == {frozenset({"txn_0/fee", "txn_2/fee", "gl_JE-1/1"})}
 
 
 def test_a_fee_journal_far_off_is_left_open():
-    assert sets(match_fee_journals(pool(*fees(1450, 348, 800), ledger("JE-1", -5000, "Stripe fees October 2026")))) == set()
+    assert sets(match_near_fees(pool(*fees(1450, 348, 800), ledger("JE-1", -5000, "Stripe fees October 2026")))) == set()
 
 
 def test_names_in_another_order_and_digits_in_the_memo_are_a_pair():
@@ -159,3 +167,95 @@ def test_a_ledger_against_its_own_copy_matches_fully_without_a_difference():
     matching = match_items(rows.drop("reference_text"), extract_references(rows), cut_off_on=date(2026, 10, 31), journals=make.NO_JOURNALS)
     assert matching.members.height == 40
     assert matching.residuals.is_empty()
+
+
+def test_what_an_unnamed_line_adds_up_to_must_be_everything_its_day_ever_held():
+    sales = [stripe(f"txn_{n}", amount) for n, amount in enumerate((1200, 3400, 560))]
+    line = ledger("S1", 5160, "Card machine", day=DAY)
+    assert sets(match_summaries(pool(*sales, line))) == {frozenset({"txn_0/gross", "txn_1/gross", "txn_2/gross", "gl_S1/1"})}
+    left_over = pool(*sales, stripe("txn_9", 700), line)
+    known = replace(left_over, items=left_over.items.filter(pl.col("item_id") != "txn_9/gross"))
+    assert sets(match_summaries(known)) == set()
+
+
+def test_a_line_with_a_payouts_own_amount_is_no_summary_of_it():
+    rows = [stripe(f"txn_{n}", 1000 + n, payout_id="po_1") for n in range(3)]
+    payout = stripe("txn_p", -3003, category="payout", payout_id="po_1")
+    assert sets(match_summaries(pool(*rows, payout, ledger("D1", 3003, "Stripe payout po_1")))) == set()
+
+
+def euro(identity, amount, presentment):
+    return stripe(identity, amount, presentment_amount_minor=presentment, presentment_currency="EUR", day=date(2026, 6, 15))
+
+
+def test_a_summary_of_converted_sales_is_matched_within_the_rates_of_its_day():
+    rows = [stripe("txn_1", 5000, day=date(2026, 6, 15)), euro("txn_2", 8500, 10000)]
+    within = ledger("S1", 13620, "Stripe sales 2026-06-15", day=date(2026, 6, 16))
+    beyond = ledger("S1", 14900, "Stripe sales 2026-06-15", day=date(2026, 6, 16))
+    assert sets(match_near_sales(pool(*rows, within))) == {frozenset({"txn_1/gross", "txn_2/gross", "gl_S1/1"})}
+    assert sets(match_near_sales(pool(*rows, beyond))) == set()
+
+
+def test_a_summary_leaves_out_the_repeated_charge_among_equal_ones():
+    sales = [
+        stripe("txn_1", 999, name="Ada Brown"),
+        stripe("txn_2", 999, name="Bea Green"),
+        stripe("txn_3", 999, name="Bea Green"),
+        stripe("txn_4", 4000, name="Cy Hill"),
+    ]
+    found = sets(match_near_sales(pool(*sales, ledger("S1", 5998, "Stripe sales 2026-10-15"))))
+    assert found == {frozenset({"txn_1/gross", "txn_2/gross", "txn_4/gross", "gl_S1/1"})}
+
+
+def test_lines_and_charges_of_one_order_that_add_up_are_one_match():
+    rows = [stripe("txn_1", 6000, reference="SO-7701"), stripe("txn_2", 4000, reference="SO-7701")]
+    assert sets(match_reference_groups(pool(*rows, ledger("P1", 10000, "SO-7701")))) == {frozenset({"txn_1/gross", "txn_2/gross", "gl_P1/1"})}
+    assert sets(match_reference_groups(pool(*rows, ledger("P1", 10001, "SO-7701")))) == set()
+
+
+def test_equal_lines_and_payments_are_counted_and_what_is_left_over_stays_open():
+    payments = [stripe(f"txn_{n}", 999, day=DAY + timedelta(days=n)) for n in (0, 1, 1, 2)]
+    payments = [{**row, "item_id": f"txn_{n}/gross", "balance_transaction_id": f"txn_{n}"} for n, row in enumerate(payments)]
+    lines = [ledger(f"P{n}", 999, "Card sale", day=DAY + timedelta(days=n)) for n in (1, 2, 3)]
+    (found,) = sets(match_interchangeable(pool(*payments, *lines)))
+    assert found == {"txn_0/gross", "txn_1/gross", "txn_2/gross", "gl_P1/1", "gl_P2/1", "gl_P3/1"}
+
+
+def test_equal_purchases_of_one_customer_are_counted_and_not_paired():
+    rows = pool(
+        *[stripe(f"txn_{n}", 4990, name="Ada Brown") for n in range(2)],
+        *[ledger(f"P{n}", 4990, "Card sale", name="Ada Brown", day=DAY + timedelta(days=n)) for n in range(2)],
+    )
+    assert sets(match_fuzzily(rows)) == set()
+    assert sets(match_interchangeable(rows)) == {frozenset({"txn_0/gross", "txn_1/gross", "gl_P0/1", "gl_P1/1"})}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(0, 25), max_size=6), st.lists(st.integers(0, 25), max_size=6))
+def test_counted_matches_hold_as_many_lines_as_payments_each_within_the_window(paid, posted):
+    rows = [stripe(f"txn_{n}", 999, day=DAY + timedelta(days=day)) for n, day in enumerate(paid)]
+    rows += [ledger(f"P{n}", 999, "Card sale", day=DAY + timedelta(days=day)) for n, day in enumerate(posted)]
+    if not paid or not posted:
+        return
+    groups = sets(match_interchangeable(pool(*rows)))
+    for group in groups:
+        lines, payments = sorted(m for m in group if m.startswith("gl")), sorted(m for m in group if m.startswith("txn"))
+        assert len(lines) == len(payments)
+        days = [posted[int(line[4:-2])] for line in lines]
+        assert all(any(-3 <= day - paid[int(item[4:-6])] <= 14 for item in payments) for day in days)
+    used = [member for group in groups for member in group]
+    assert len(used) == len(set(used))
+    # Nobody is left out who could still be counted: a line and a payment that are both open lie outside each other's window.
+    left_paid = [day for n, day in enumerate(paid) if f"txn_{n}/gross" not in used]
+    left_posted = [day for n, day in enumerate(posted) if f"gl_P{n}/1" not in used]
+    assert not any(-3 <= line - day <= 14 for line in left_posted for day in left_paid)
+
+
+def test_ten_thousand_equal_payments_make_no_more_pairs_than_the_cap_allows():
+    many = [f"w{n % 40} x{n % 39}" for n in range(2_000)]
+    frame = pl.DataFrame({"currency": ["GBP"] * 2_000, "amount_minor": [999] * 2_000, "name": many}).with_columns(
+        tokens=tokens(pl.col("name"), pl.lit([], dtype=pl.List(pl.String)), pl.lit([], dtype=pl.List(pl.String)))
+    )
+    pairs = block_equal_amounts(frame.with_row_index("line"), frame.with_row_index("offer"), pairs_max=64)
+    assert pairs.height <= 64 * frame.select(pl.col("tokens").list.explode(empty_as_null=False).n_unique()).item()
+    assert pairs.filter(pl.col("line") == pl.col("offer")).height == 2_000

@@ -1,0 +1,149 @@
+"""Reconciled simulated companies + their truth -> labeled candidate pairs -> a version of the pair scorer.
+
+What the strategies before the fuzzy one matched is taken out, as in the cascade; of what is left, a candidate pair is a
+match when the truth ties the line to exactly the components that the pair stands for.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+import polars as pl
+
+from reconciliation.classifier.labels import name_items
+from reconciliation.learning.levels import fit_levels, level_counts
+from reconciliation.matching.cascade import BOOKS, fill_pool
+from reconciliation.matching.pair_scorer import COMPARISONS, MODELS, PairWeights, column_of, score
+from reconciliation.matching.pool import MatchingSettings
+from reconciliation.matching.strategies.fuzzy import compare_candidates
+from reconciliation.normalize.translation import add_translation_band
+from reconciliation.pipeline import Reconciliation
+from reconciliation.rates import Rates
+
+COLUMNS = {name: column_of(name) for name in COMPARISONS}
+DECIDED_BEFORE = [name for name, _ in BOOKS[: [name for name, _ in BOOKS].index("fuzzy")]]
+FORMAT = 1
+
+
+def label_pairs(result: Reconciliation, edges: pl.DataFrame, *, rates: Rates) -> pl.DataFrame:
+    """List a month's candidate pairs with the level of every comparison and whether they are matches.
+
+    Args:
+        result: a reconciled month.
+        edges: `leg, stripe_item, other_item, decidable` of the company's truth; pairs that nobody could decide are left out.
+        rates: as the month was reconciled with.
+    """
+    decided = result.members.filter(pl.col("strategy").is_in(DECIDED_BEFORE))
+    left = result.items.filter(pl.col("side") != "residual").join(decided, on=["leg", "item_id"], how="anti")
+    journals = pl.DataFrame(schema={"item_id": pl.String, "journal_id": pl.String})
+    pool = fill_pool(
+        add_translation_band(left, rates), result.references, leg="books", cut_off_on=result.month.cut_off_on, journals=journals, settings=MatchingSettings()
+    )
+    pairs = compare_candidates(pool)
+    if pairs.is_empty():
+        return pairs
+    names = name_items(left.filter(pl.col("leg") == "books")).select("item_id", "name")
+    books = edges.filter(pl.col("leg") == "books")
+    true = books.join(names.rename({"item_id": "stripe_id"}), left_on="stripe_item", right_on="name").join(
+        names.rename({"item_id": "line_id"}), left_on="other_item", right_on="name"
+    )
+    labels = pool.items.select("item_id", "label")
+    tied = (
+        true.join(labels.rename({"item_id": "member", "label": "stripe_id"}), on="stripe_id")
+        .join(labels.rename({"label": "line_id"}), on="line_id")
+        .sort("item_id", "member")
+        .group_by("item_id", maintain_order=True)
+        .agg(tied=pl.col("member"), is_decidable=pl.col("decidable").all())
+    )
+    told = pairs.join(tied, on="item_id", how="left").with_columns(
+        is_match=(pl.col("members").list.sort() == pl.col("tied")).fill_null(value=False), is_decidable=pl.col("is_decidable").fill_null(value=True)
+    )
+    return told.filter("is_decidable").select(*COLUMNS.values(), "alike", "shared", "ends", "lag", "is_match")
+
+
+def train_pair_scorer(pairs: pl.DataFrame, judged: pl.DataFrame, *, folder: Path = MODELS) -> PairWeights:
+    """Fit the weights on pairs, measure them on others, and write a new version.
+
+    Args:
+        pairs: of the companies to learn from.
+        judged: of companies of other families.
+        folder: where versions of the pair scorer lie.
+    """
+    ordered = pairs.sort(pairs.columns)
+    intercept, levels = fit_levels(ordered, ordered["is_match"], columns=COLUMNS)
+    number = 1 + max((int(path.name) for path in folder.glob("*") if path.name.isdigit()), default=0)
+    weights = PairWeights(str(number), intercept, levels)
+    content = orjson.dumps({"format": FORMAT, "intercept": intercept, "levels": levels}, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
+    manifest = {
+        "format": FORMAT,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "learned_from": {"pairs": pairs.height, "matches": int(pairs["is_match"].sum())},
+        "levels": level_counts(ordered, ordered["is_match"], COLUMNS),
+        "in_family": measure_pairs(pairs, weights),
+        "held_out_families": measure_pairs(judged, weights),
+    }
+    place = folder / str(number)
+    place.mkdir(parents=True)
+    (place / "weights.json").write_bytes(content + b"\n")
+    (place / "manifest.json").write_bytes(orjson.dumps(manifest, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n")
+    (place / "card.md").write_text(write_card(weights, manifest), encoding="utf-8")
+    return weights
+
+
+def measure_pairs(pairs: pl.DataFrame, weights: PairWeights) -> dict[str, Any]:
+    """Measure scores pair by pair: at several thresholds, precision and recall; and how far probabilities are off on average."""
+    scored = score(pairs, weights)
+    probability, truth = scored["score"].to_numpy(), scored["is_match"].to_numpy()
+    at = {}
+    for threshold in (0.3, 0.5, 0.6, 0.8, 0.9):
+        chosen = probability >= threshold
+        at[str(threshold)] = {
+            "precision": round(float(truth[chosen].mean()), 5) if chosen.any() else None,
+            "recall": round(float((truth & chosen).sum() / max(truth.sum(), 1)), 5),
+        }
+    bins = np.clip((probability * 10).astype(int), 0, 9)
+    error = sum(abs(probability[bins == place].mean() - truth[bins == place].mean()) * (bins == place).mean() for place in range(10) if (bins == place).any())
+    return {"pairs": pairs.height, "matches": int(truth.sum()), "calibration_error": round(float(error), 5), "at_threshold": at}
+
+
+def write_card(weights: PairWeights, manifest: dict[str, Any]) -> str:
+    """Write the card of a version for people."""
+    rows = [
+        f"| {name} | {level} | {weight:+.2f} |"
+        for name, levels in weights.levels.items()
+        for level, weight in sorted(levels.items(), key=lambda pair: -pair[1])
+    ]
+    figures = [
+        f"| {title} | {threshold} | {values['precision']} | {values['recall']} |"
+        for title, key in (("families learned from", "in_family"), ("held-out families", "held_out_families"))
+        for threshold, values in manifest[key]["at_threshold"].items()
+    ]
+    return "\n".join(
+        [
+            f"# Pair scorer {weights.version}",
+            "",
+            "Weights of the comparisons of a ledger line with a Stripe payment, in log-odds, added up to the probability that they belong together.",
+            f"Learned from {manifest['learned_from']['pairs']:,} candidate pairs of simulated companies, {manifest['learned_from']['matches']:,} of them matches;",
+            "judged pair by pair, before the best overall assignment, also on families it never saw. Simulated: a guard against regressions, not evidence about your books.",
+            "",
+            "| judged on | threshold | precision | recall |",
+            "|---|---|---|---|",
+            *figures,
+            "",
+            f"Intercept {weights.intercept:+.2f}.",
+            "",
+            "| comparison | level | weight |",
+            "|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
+
+
+def label_months(results: Sequence[Reconciliation], edges: pl.DataFrame, *, rates: Rates) -> pl.DataFrame:
+    """List the labeled pairs of a company's months."""
+    found = [frame for result in results if not (frame := label_pairs(result, edges, rates=rates)).is_empty()]
+    return pl.concat(found) if found else pl.DataFrame()

@@ -1,0 +1,173 @@
+"""Open components -> totals of the sets a summary line may stand for, by day, week, month or payout.
+
+A bucket is a span of time or a payout, a set is what a company puts into one line (sales, refunds, fees, net of fees, …).
+A line says with its words which sets it may mean, and with a date, a month or a payout id which bucket; a line that names
+no bucket may mean those near its own date.
+"""
+
+import polars as pl
+
+from reconciliation.matching.pool import Pool, channel_of
+
+FEE_WORDS = r"(?i)\b(?:fee|fees|commission|commissions|processing)\b"
+NET_OF_FEES_WORDS = r"(?i)\b(?:net|less|after|excl\w*|minus|without) (?:of )?(?:the )?(?:stripe )?(?:fees?|commissions?|processing)\b"
+SALES_WORDS = r"(?i)\b(?:sales|takings|receipts|summary|batch|settlement|daily|weekly|payments|charges)\b"
+REFUND_WORDS = r"(?i)\brefunds?\b"
+OUTSIDE = ["payout", "payout_reversal", "topup", "topup_reversal", "reserve_hold", "reserve_release", "risk_reserved_funds"]
+MONTH_NAMES = "January February March April May June July August September October November December".split()
+FEE_ROWS = ["fee", "network_cost", "tax"]
+IS_PART_OF_FEES = (pl.col("component") != "gross") | pl.col("category").is_in(FEE_ROWS)
+SETS: dict[str, tuple[str, pl.Expr]] = {
+    "sales": ("sales", (pl.col("category") == "charge") & (pl.col("component") == "gross")),
+    "sales_and_refunds": ("sales", pl.col("category").is_in(["charge", "refund"]) & (pl.col("component") == "gross")),
+    "sales_net_of_fees": ("sales", pl.col("category") == "charge"),
+    "sales_and_refunds_net_of_fees": ("sales", pl.col("category").is_in(["charge", "refund"])),
+    "everything": ("sales", pl.lit(value=True)),
+    "refunds": ("refunds", (pl.col("category") == "refund") & (pl.col("component") == "gross")),
+    "fees": ("fees", IS_PART_OF_FEES & (pl.col("category") != "dispute")),
+    "fees_and_dispute_fees": ("fees", IS_PART_OF_FEES),
+    "charge_fees": ("fees", (pl.col("component") != "gross") & (pl.col("category") == "charge")),
+    "fee_rows": ("fees", pl.col("category").is_in(FEE_ROWS)),
+}
+BUCKETS: dict[str, pl.Expr] = {
+    "day": pl.col("date").dt.to_string("iso"),
+    "utc_day": pl.col("occurred_at").dt.date().dt.to_string("iso"),
+    "week": pl.col("date").dt.strftime("%G-W%V"),
+    "month": pl.col("origin_period"),
+    "payout": pl.col("payout_id").str.to_uppercase(),
+}
+DAYS_LATER_MAX = 3
+KEY = ["bucket", "key", "set", "currency"]
+
+
+def summary_lines(pool: Pool) -> pl.DataFrame:
+    """List the lines that may be summaries: no reference of one payment, and what their text says.
+
+    Returns:
+        Open ledger lines with `said` (fees, refunds, sales or empty), `text_day`, `text_month`, `text_payout`.
+    """
+    own = pool.values("invoice", "stripe_id").filter(~pl.col("value").str.starts_with("PO_"))
+    of_stripe = own.join(pool.everything.filter(pl.col("side") == "stripe").select("item_id"), on="item_id", how="semi").select("value").unique()
+    pointing = own.join(of_stripe, on="value", how="semi")["item_id"]
+    lines = pool.postings().filter(~pl.col("item_id").is_in(pointing.implode()) & ~pl.col("item_id").is_in(pool.values("journal")["item_id"].implode()))
+    text = pl.concat_str([pl.col("description"), pl.col("reference")], separator=" ")
+    month = text.str.extract(r"(?i)\b((?:" + "|".join(name[:3] + "[a-z]*" for name in MONTH_NAMES) + r")\.? \d{4})\b", 1)
+    number = month.str.slice(0, 3).str.to_lowercase().replace_strict([n[:3].lower() for n in MONTH_NAMES], [f"{i:02d}" for i in range(1, 13)], default=None)
+    said = (
+        pl.when(text.str.replace_all(NET_OF_FEES_WORDS, "").str.contains(FEE_WORDS)).then(pl.lit("fees"))
+        .when(text.str.contains(REFUND_WORDS)).then(pl.lit("refunds"))
+        .when(text.str.contains(SALES_WORDS)).then(pl.lit("sales"))
+        .otherwise(pl.lit(""))
+    )  # fmt: skip
+    named = lines.with_columns(
+        said=said,
+        text_day=text.str.extract(r"\b(\d{4}-\d{2}-\d{2})\b", 1).str.to_date("%Y-%m-%d", strict=False),
+        text_month=pl.coalesce(pl.concat_str([month.str.extract(r"(\d{4})$", 1), number], separator="-"), text.str.extract(r"\b(\d{4}-\d{2})\b", 1)),
+        text_payout=text.str.extract(r"\b(po_[A-Za-z0-9_]+)", 1).str.to_uppercase(),
+    )
+    # A line with a customer of its own stands for that customer's payments, whatever its amount happens to add up to.
+    return named.filter((pl.col("counterparty") == "") | (pl.col("said") == "fees"))
+
+
+def open_parts(pool: Pool) -> pl.DataFrame:
+    """List the open components that summaries may hold.
+
+    Returns:
+        `item_id, label, currency, amount_minor, low_minor, high_minor, category, component, counterparty, date, occurred_at,
+        origin_period, payout_id, is_gross_open, is_net_channel` (a fee of a payment that its channel posts net, and that is not posted yet).
+    """
+    stripe = pool.side("stripe").filter(~pl.col("category").is_in(OUTSIDE))
+    gross_open = stripe.filter(pl.col("component") == "gross")["balance_transaction_id"]
+    is_gross_open = pl.col("balance_transaction_id").is_in(gross_open.implode())
+    is_net = channel_of().is_in(sorted(pool.net_channels)) & is_gross_open & (pl.col("component") != "gross")
+    return stripe.select(
+        "item_id", "currency", "amount_minor", "low_minor", "high_minor", "category", "component", "counterparty", "date", "occurred_at",
+        "origin_period", "payout_id", is_gross_open=is_gross_open, is_net_channel=is_net,
+    )  # fmt: skip
+
+
+def total_parts(parts: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFrame:
+    """Add up the sets of the buckets that lines may mean.
+
+    Args:
+        parts: from `open_parts`.
+        keys: `bucket, key` of interest.
+
+    Returns:
+        `bucket, key, set, currency, meaning, total, low, high, n`; sets of a bucket with the same members once, under the first name.
+    """
+    found = []
+    for bucket, key in BUCKETS.items():
+        wanted = keys.filter(pl.col("bucket") == bucket).select("key").unique()
+        placed = parts.with_columns(key=key).join(wanted, on="key", how="semi")
+        sums = {
+            name: pl.struct(
+                total=pl.col("amount_minor").filter(test).sum(),
+                low=pl.col("low_minor").filter(test).sum(),
+                high=pl.col("high_minor").filter(test).sum(),
+                n=test.sum(),
+            )
+            for name, (_, test) in SETS.items()
+        }
+        wide = placed.group_by("key", "currency").agg(**sums)
+        found += [
+            wide.select("key", "currency", sums=name).unnest("sums").with_columns(bucket=pl.lit(bucket), set=pl.lit(name), meaning=pl.lit(meaning))
+            for name, (meaning, _) in SETS.items()
+        ]
+    totals = pl.concat(found).filter(pl.col("n") > 0)
+    return totals.unique(["bucket", "key", "currency", "meaning", "total", "n"], keep="first", maintain_order=True)
+
+
+def members_of(hits: pl.DataFrame, parts: pl.DataFrame) -> pl.DataFrame:
+    """Return `bucket, key, set, currency, item_id` of the components behind totals.
+
+    Args:
+        hits: rows with `bucket, key, set, currency`.
+        parts: from `open_parts`.
+    """
+    wanted = hits.select(KEY).unique()
+    found = [
+        parts.filter(test).with_columns(bucket=pl.lit(bucket), key=key, set=pl.lit(name)).join(wanted, on=KEY, how="semi").select(*KEY, "item_id")
+        for (bucket, name) in wanted.select("bucket", "set").unique().sort("bucket", "set").iter_rows()
+        for key, test in [(BUCKETS[bucket], SETS[name][1])]
+    ]
+    return pl.concat(found).sort(*KEY, "item_id") if found else wanted.with_columns(item_id=pl.lit(None, dtype=parts.schema["item_id"])).clear()
+
+
+def line_buckets(lines: pl.DataFrame) -> pl.DataFrame:
+    """List the buckets each line may mean: the one it names, else those near its date.
+
+    Returns:
+        `item_id, currency, amount_minor, said, date, bucket, key, far, is_named`.
+    """
+    columns = ["item_id", "currency", "amount_minor", "said", "date"]
+
+    def may_mean(frame: pl.DataFrame, bucket: str, key: pl.Expr, far: int, *, is_named: bool) -> pl.DataFrame:
+        return frame.select(*columns, bucket=pl.lit(bucket), key=key, far=pl.lit(far), is_named=pl.lit(value=is_named))
+
+    of_payout = lines.filter(pl.col("text_payout").is_not_null())
+    dated = lines.filter(pl.col("text_payout").is_null())
+    day_named = dated.filter(pl.col("text_day").is_not_null())
+    month_named = dated.filter(pl.col("text_month").is_not_null() & pl.col("text_day").is_null())
+    unnamed = dated.filter(pl.col("text_day").is_null() & pl.col("text_month").is_null())
+    earlier = [pl.col("date") - pl.duration(days=lag) for lag in range(8)]
+    found = [
+        may_mean(of_payout, "payout", pl.col("text_payout"), 0, is_named=True),
+        *(may_mean(day_named, kind, pl.col("text_day").dt.to_string("iso"), 0, is_named=True) for kind in ("day", "utc_day")),
+        may_mean(day_named, "week", pl.col("text_day").dt.strftime("%G-W%V"), 1, is_named=True),
+        may_mean(month_named, "month", pl.col("text_month"), 0, is_named=True),
+        *(may_mean(unnamed, kind, earlier[lag].dt.to_string("iso"), lag, is_named=False) for lag in range(DAYS_LATER_MAX + 1) for kind in ("day", "utc_day")),
+        *(may_mean(unnamed, "week", earlier[lag].dt.strftime("%G-W%V"), lag, is_named=False) for lag in (0, 3, 7)),
+        may_mean(unnamed, "month", pl.col("origin_period"), 0, is_named=False),
+    ]
+    return (
+        pl.concat(found)
+        .filter(pl.col("key").is_not_null() & (pl.col("key") != ""))
+        .sort("item_id", "far", "bucket")
+        .unique(["item_id", "bucket", "key"], keep="first", maintain_order=True)
+    )
+
+
+def in_words(name: str) -> pl.Expr:
+    """Write the name of a set or a bucket as words."""
+    return pl.col(name).str.replace_all("_", " ")

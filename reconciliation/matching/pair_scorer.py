@@ -1,0 +1,131 @@
+"""Candidate pair of a ledger line and a Stripe offer -> the probability that they belong together, and why in words.
+
+Every comparison has a few levels, every level a weight in log-odds; the score is their sum (after Fellegi and Sunter, "A
+theory for record linkage", 1969). The weights are fitted on simulated and reviewed matches and stored as a small table
+under `models/pair_scorer/`; nothing but additions happens here.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import orjson
+import polars as pl
+
+from reconciliation.matching.pool import lag_in_words
+from reconciliation.similarity import contained_similarity, name_similarity
+
+MODELS = Path(__file__).resolve().parents[2] / "models" / "pair_scorer"
+COMPARISONS = ("amount", "name", "number", "text", "lag", "rivals")
+
+
+@dataclass(frozen=True)
+class PairWeights:
+    """Weights of a version: `intercept` and, for each comparison, log-odds by level; a level it does not know weighs nothing."""
+
+    version: str
+    intercept: float
+    levels: dict[str, dict[str, float]]
+
+
+@lru_cache(maxsize=4)
+def load_weights(version: str = "") -> PairWeights:
+    """Load the weights of a version, the newest where none is named.
+
+    Raises:
+        FileNotFoundError: there is no such version.
+    """
+    known = sorted((int(path.parent.name) for path in MODELS.glob("*/weights.json")), reverse=True)
+    if not known:
+        raise FileNotFoundError(f"{MODELS}: no version of the pair scorer")
+    number = version or str(known[0])
+    stored = orjson.loads((MODELS / number / "weights.json").read_bytes())
+    return PairWeights(number, stored["intercept"], stored["levels"])
+
+
+def compare(pairs: pl.DataFrame) -> pl.DataFrame:
+    """Add the level of every comparison to candidate pairs.
+
+    Args:
+        pairs: `form, is_translated, states_amount, counterparty, counterparty_stripe, numbers, numbers_stripe (lists), description,
+            description_stripe, reference_text_line, reference_stripe, lag, n_lines, n_offers`.
+    """
+    if pairs.is_empty():
+        return pairs.with_columns(**{name: pl.lit("") for name in COMPARISONS}, alike=pl.lit(0.0), shared=pl.lit(""))
+    line, stripe = pl.col("counterparty").str.to_uppercase().str.strip_chars(), pl.col("counterparty_stripe").str.to_uppercase()
+    is_cut = (line.str.len_chars() >= 5) & stripe.str.starts_with(line)
+    measured = pairs.with_columns(
+        alike=name_similarity(pairs["counterparty"], pairs["counterparty_stripe"]),
+        contained=contained_similarity(pairs["reference_text_line"], pairs["reference_stripe"]),
+        wording=contained_similarity(pairs["description"], pairs["description_stripe"]),
+        shared=pl.col("numbers").list.set_intersection("numbers_stripe").list.max(),
+        ends=pl.col("numbers")
+        .list.eval(pl.element().str.tail(4))
+        .list.set_intersection(pl.col("numbers_stripe").list.eval(pl.element().str.tail(4)))
+        .list.max(),
+    )
+    name = (
+        pl.when(pl.col("alike").is_null()).then(pl.lit("missing"))
+        .when(pl.col("alike") >= 0.999).then(pl.lit("same"))
+        .when((pl.col("alike") >= 0.85) | is_cut).then(pl.lit("close"))
+        .when(pl.col("alike") >= 0.7).then(pl.lit("near"))
+        .otherwise(pl.lit("other"))
+    )  # fmt: skip
+    number = (
+        pl.when(pl.col("shared").str.len_chars() >= 5).then(pl.lit("same"))
+        .when(pl.col("shared").is_not_null()).then(pl.lit("same_short"))
+        .when(pl.col("ends").str.len_chars() >= 4).then(pl.lit("ending"))
+        .when((pl.col("numbers").list.len() == 0) | (pl.col("numbers_stripe").list.len() == 0)).then(pl.lit("missing"))
+        .when(pl.col("contained") >= 0.85).then(pl.lit("alike"))
+        .otherwise(pl.lit("other"))
+    )  # fmt: skip
+    lag = pl.col("lag")
+    return measured.with_columns(
+        amount=pl.when("states_amount").then(pl.lit("stated")).when("is_translated").then(pl.lit("translated")).otherwise("form"),
+        name=name,
+        number=number,
+        text=pl.when((pl.col("wording") >= 0.9) & (pl.col("description_stripe").str.len_chars() >= 10)).then(pl.lit("alike")).otherwise(pl.lit("other")),
+        lag_level=pl.when(lag < -1).then(pl.lit("earlier")).when(lag == -1).then(pl.lit("-1")).when(lag <= 2).then(lag.cast(pl.String))
+        .when(lag <= 5).then(pl.lit("3-5")).otherwise(pl.lit("6+")),
+        rivals=pl.when((pl.col("n_lines") == 1) & (pl.col("n_offers") == 1)).then(pl.lit("none"))
+        .when(pl.max_horizontal("n_lines", "n_offers") <= 3).then(pl.lit("2-3"))
+        .when(pl.max_horizontal("n_lines", "n_offers") <= 10).then(pl.lit("4-10")).otherwise(pl.lit("many")),
+    )  # fmt: skip
+
+
+def score(compared: pl.DataFrame, weights: PairWeights) -> pl.DataFrame:
+    """Add `log_odds`, `score` (0 to 1) and the evidence in `words`."""
+    parts = [
+        pl.col(column_of(name)).replace_strict(list(levels), list(levels.values()), default=0.0, return_dtype=pl.Float64)
+        for name, levels in weights.levels.items()
+    ]
+    named = (
+        pl.when(pl.col("name") == "missing")
+        .then(pl.lit("no name to compare"))
+        .otherwise(pl.format("names {}% alike", (pl.col("alike") * 100).round(0).cast(pl.Int64)))
+    )
+    numbered = (
+        pl.when(pl.col("shared").is_not_null())
+        .then(pl.format(", digits {} on both sides", "shared"))
+        .when(pl.col("number") == "ending")
+        .then(pl.format(", numbers end in {} on both sides", "ends"))
+        .otherwise(pl.lit(""))
+    )
+    amount = pl.col("amount").replace_strict(
+        ["single", "net", "stated", "translated"],
+        [
+            ", amount equals gross, ",
+            ", amount equals net of fees, ",
+            ", the line states the amount the customer paid, ",
+            ", amount within the rates of those days, ",
+        ],
+        return_dtype=pl.String,
+    )
+    once = pl.when(pl.col("rivals") == "none").then(pl.lit(", the only such amount open on both sides")).otherwise(pl.lit(""))
+    summed = compared.with_columns(log_odds=pl.lit(weights.intercept) + pl.sum_horizontal(*parts))
+    return summed.with_columns(score=1 / (1 + (-pl.col("log_odds")).exp()), words=pl.concat_str([named, numbered, amount, lag_in_words(pl.col("lag")), once]))
+
+
+def column_of(comparison: str) -> str:
+    """Return the column that holds a comparison's level; `lag` itself is a number of days."""
+    return "lag_level" if comparison == "lag" else comparison
