@@ -33,15 +33,14 @@ def train(
 
     Example: reconcile train --companies 8 --seed 7
     """
-    from reconciliation.classifier.training import Plan, collect_examples, leave_out_matching_faults, plan_worlds, train_version
+    from reconciliation.classifier.training import Plan, collect_examples, plan_worlds, train_version
     from reconciliation.simulation.families import FAMILIES, HELD_OUT
 
     worlds = plan_worlds(list(FAMILIES), companies=companies, seed=seed)
     tell(f"{len(worlds)} companies of {len(FAMILIES)} families; {', '.join(HELD_OUT)} are held out")
     examples = collect_examples(worlds, simulate=simulate_world, reconcile_company=reconcile_world, processes=os.cpu_count() or 1)
-    kept = leave_out_matching_faults(examples)
-    tell(f"{examples.height} labeled breaks, {examples.height - kept.height} of them left out as faults of the matching; fitting")
-    version = train_version(kept, plan=Plan(held_out=HELD_OUT), name=name)
+    tell(f"{examples.height} labeled breaks; fitting")
+    version = train_version(examples, plan=Plan(held_out=HELD_OUT), name=name)
     if json:
         say_json({"version": version.label})
         return
@@ -81,12 +80,12 @@ def evaluate(
 def simulate_world(world: "World", scratch: Path) -> Path:
     """Write a company below a folder; named here so that another process can call it."""
     from reconciliation.simulation.company import simulate_company
-    from reconciliation.simulation.families import family_options
+    from reconciliation.simulation.families import family_options, vary_books
     from reconciliation.simulation.writer import write_company
 
     folder = scratch / world.name
     options = family_options(world.family, seed=world.seed, payments=world.payments, months=3, first_period="2026-06", dirt_factor=world.dirt_factor)
-    write_company(simulate_company(options), folder)
+    write_company(simulate_company(vary_books(options)), folder)
     return folder
 
 

@@ -228,17 +228,6 @@ def assign_roles(examples: pl.DataFrame, *, held_out: Sequence[str], zero_day: S
     return placed.filter(~(is_new & pl.col("role").is_in([LEARN, STOP, CALIBRATE]))).sort("family", "world", "period", "break_id")
 
 
-def leave_out_matching_faults(examples: pl.DataFrame) -> pl.DataFrame:
-    """Leave out breaks of items that the truth has as matched: a fault of the matching says nothing about the books.
-
-    Those are items that the truth does not name at that month end, and single items that it names only as members of a match
-    with a difference. Nobody can leave them out without knowing the truth, so what is judged or calibrated after this call is not
-    what a user sees; `write_labeled` counts what is left, and the card says so.
-    """
-    is_single = pl.col("kind").is_in(["missing_in_ledger", "missing_in_stripe", "payout_not_in_bank", "bank_not_in_stripe"])
-    return examples.filter(pl.col("is_named") & ~(is_single & pl.col("true_cause").is_in(["fx", "rounding", "wrong_amount"])))
-
-
 def train_version(examples: pl.DataFrame, *, plan: Plan, name: str, models: Path = MODELS, labeled: Path = LABELED, code_version: str = "") -> ModelVersion:
     """Fit, calibrate, certify and write a version, with the examples it was made from.
 

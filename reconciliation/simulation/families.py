@@ -202,6 +202,16 @@ def random_options(seed: int, *, small: bool = True) -> SimulationOptions:
     return replace(options, posting_style=posting, fee_style=fee, payout_posting=payout, payout_schedule=schedule)
 
 
+def vary_books(options: SimulationOptions) -> SimulationOptions:
+    """Give every other company books that its family does not usually keep: how one posts does not follow from what one sells."""
+    generator = stream(options.seed, "other books")
+    if generator.random() < 0.5:
+        return options
+    posting, fee = _choose(generator, _POSTING_STYLES), _choose(generator, _FEE_STYLES)
+    payout, schedule = _choose(generator, _PAYOUT_POSTINGS), _choose(generator, _PAYOUT_SCHEDULES)
+    return replace(options, posting_style=posting, fee_style=fee, payout_posting=payout, payout_schedule=schedule)
+
+
 def vary_dirt(dirt: Dirt, generator: np.random.Generator, factor: float) -> Dirt:
     """Multiply every intensity by a factor and a draw between a half and twice; days stay days."""
     values: dict[str, Any] = asdict(dirt)
