@@ -27,7 +27,8 @@ class MatchingSettings:
         pair_scorer: version of the pair scorer; the newest where none is named.
         pairs_per_key_max: candidate pairs of one currency and amount before the next key must refine them.
         summary_rounding_minor: a summary posted by hand may be off by this much and still be the same total.
-        summary_share_max: a fee journal further off than this share of its total is another journal.
+        fees_share_max: a fee journal further off than this share of its total is another journal.
+        sales_share_max: a summary of sales that names its day or payout is that day's also when mistyped or incomplete; beyond this, hardly.
         reversal_window_days: two lines that cancel without a link are a posting and its reversal within this time.
         unrecorded_pair_age_days: a charge and its refund cancel on Stripe's side only when both are this old.
     """
@@ -40,7 +41,8 @@ class MatchingSettings:
     pair_scorer: str = ""
     pairs_per_key_max: int = 64
     summary_rounding_minor: int = 5
-    summary_share_max: float = 0.05
+    fees_share_max: float = 0.05
+    sales_share_max: float = 0.25
     reversal_window_days: int = 31
     unrecorded_pair_age_days: int = 5
 

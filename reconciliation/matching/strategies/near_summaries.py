@@ -91,7 +91,8 @@ def _translated(pool: Pool, offers: pl.DataFrame, parts: pl.DataFrame) -> pl.Dat
 
 def _off(pool: Pool, offers: pl.DataFrame, parts: pl.DataFrame) -> pl.DataFrame:
     rounding = pl.max_horizontal(pl.lit(pool.settings.summary_rounding_minor), (pl.col("n") * 0.5).floor().cast(pl.Int64))
-    share = pl.col("amount_minor").abs() * pool.settings.summary_share_max
+    share_max = pl.when(pl.col("said") == "fees").then(pool.settings.fees_share_max).otherwise(pool.settings.sales_share_max)
+    share = pl.col("amount_minor").abs() * share_max
     best = _best(offers.filter((pl.col("off") > 0) & ((pl.col("off") <= rounding) | (pl.col("off") <= share))))
     is_rounding = pl.col("off") <= rounding
     return _first_of(
