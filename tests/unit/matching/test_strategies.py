@@ -191,7 +191,7 @@ def euro(identity, amount, presentment):
 def test_a_summary_of_converted_sales_is_matched_within_the_rates_of_its_day():
     rows = [stripe("txn_1", 5000, day=date(2026, 6, 15)), euro("txn_2", 8500, 10000)]
     within = ledger("S1", 13620, "Stripe sales 2026-06-15", day=date(2026, 6, 16))
-    beyond = ledger("S1", 14900, "Stripe sales 2026-06-15", day=date(2026, 6, 16))
+    beyond = ledger("S1", 20000, "Stripe sales 2026-06-15", day=date(2026, 6, 16))
     assert sets(match_near_sales(pool(*rows, within))) == {frozenset({"txn_1/gross", "txn_2/gross", "gl_S1/1"})}
     assert sets(match_near_sales(pool(*rows, beyond))) == set()
 
