@@ -18,6 +18,7 @@ from reconciliation.matching.pool import MatchingSettings, Pool, accept_disjoint
 from reconciliation.matching.strategies.exact_reference import match_exact_references, match_opening_write_offs
 from reconciliation.matching.strategies.fuzzy import match_fuzzily
 from reconciliation.matching.strategies.interchangeable import match_interchangeable
+from reconciliation.matching.strategies.merged_payouts import match_merged_payouts
 from reconciliation.matching.strategies.near_summaries import match_near_fees, match_near_sales
 from reconciliation.matching.strategies.payout_lines import match_payout_lines, match_payout_references
 from reconciliation.matching.strategies.reference_difference import match_reference_differences
@@ -48,6 +49,7 @@ BOOKS: tuple[tuple[str, Strategy], ...] = (
     ("interchangeable", match_interchangeable),
     ("summary", match_summaries),
     ("fee_journal", match_near_fees),
+    ("merged_payouts", partial(match_merged_payouts, other_side="ledger")),
     ("cancelling_lines", match_cancelling_lines),
     ("stripe_reversal", match_stripe_reversals),
 )
@@ -56,6 +58,7 @@ CASH: tuple[tuple[str, Strategy], ...] = (
     ("payout_reference", match_payout_references),
     ("payout_to_bank", partial(match_payout_lines, other_side="bank")),
     ("stripe_reversal", match_stripe_reversals),
+    ("merged_payouts", partial(match_merged_payouts, other_side="bank")),
 )
 STRATEGIES = {"books": BOOKS, "cash": CASH}
 REPEATS = 3

@@ -15,6 +15,7 @@ from reconciliation.matching.cascade import match_items
 from reconciliation.matching.strategies.exact_reference import match_exact_references
 from reconciliation.matching.strategies.fuzzy import match_fuzzily
 from reconciliation.matching.strategies.interchangeable import match_interchangeable
+from reconciliation.matching.strategies.merged_payouts import match_merged_payouts
 from reconciliation.matching.strategies.near_summaries import match_near_fees, match_near_sales
 from reconciliation.matching.strategies.payout_lines import match_payout_lines, match_payout_references
 from reconciliation.matching.strategies.reference_difference import match_reference_differences
@@ -259,3 +260,16 @@ def test_ten_thousand_equal_payments_make_no_more_pairs_than_the_cap_allows():
     pairs = block_equal_amounts(frame.with_row_index("line"), frame.with_row_index("offer"), pairs_max=64)
     assert pairs.height <= 64 * frame.select(pl.col("tokens").list.explode(empty_as_null=False).n_unique()).item()
     assert pairs.filter(pl.col("line") == pl.col("offer")).height == 2_000
+
+
+def test_two_payouts_in_one_deposit_are_one_match_when_only_they_fit():
+    payouts = [stripe(f"po_{n}", amount, leg="cash", category="payout", payout_id=f"po_{n}", expected_on=DAY) for n, amount in enumerate((87401, 12050, 4400))]
+    assert sets(match_merged_payouts(pool(*payouts, bank("bk_1", 99451), leg="cash"), other_side="bank")) == {frozenset({"po_0", "po_1", "bk_1"})}
+    equal = [stripe(f"po_{n}", 5000, leg="cash", category="payout", payout_id=f"po_{n}", expected_on=DAY) for n in range(3)]
+    assert sets(match_merged_payouts(pool(*equal, bank("bk_1", 10000), leg="cash"), other_side="bank")) == set()
+
+
+def test_a_payout_that_arrived_in_two_lines_is_one_match():
+    payout = stripe("po_1", 10000, leg="cash", category="payout", payout_id="po_1", expected_on=DAY)
+    rows = pool(payout, bank("bk_1", 6000), bank("bk_2", 4000, day=DAY + timedelta(days=1)), leg="cash")
+    assert sets(match_merged_payouts(rows, other_side="bank")) == {frozenset({"po_1", "bk_1", "bk_2"})}
