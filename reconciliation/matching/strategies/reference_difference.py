@@ -34,7 +34,9 @@ def match_reference_differences(pool: Pool) -> pl.DataFrame:
         & (pl.col("lag").abs() <= pool.settings.difference_window_days)
         & (pl.col("off") > 0)
     )
-    nearest = sound.sort("off", "item_id", "key_id", "form").unique(["item_id", "key_id"], keep="first", maintain_order=True)
+    nearest = sound.sort(
+        "off", "item_id", "key_id", "form", pl.col("value").str.len_chars(), "value", descending=[False, False, False, False, True, False]
+    ).unique(["item_id", "key_id"], keep="first", maintain_order=True)
     return pair_proposals(
         nearest.select(
             members=pl.concat_list(pl.concat_list("item_id"), "members"),
