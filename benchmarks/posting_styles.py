@@ -24,8 +24,8 @@ from reconciliation.simulation.families import FAMILIES, family_options
 from reconciliation.simulation.options import SimulationOptions
 from reconciliation.simulation.writer import write_company
 
-POSTING_STYLES = ("gross_per_payment", "net_per_payment", "daily_summary", "mixed")
-FEE_STYLES = ("monthly_journal", "daily_journal", "per_payment")
+POSTING_STYLES = ("gross_per_payment", "net_per_payment", "daily_summary", "weekly_summary", "monthly_summary", "payout_summary", "mixed")
+FEE_STYLES = ("monthly_journal", "daily_journal", "payout_journal", "per_payment")
 SEED = 50_000
 """Far from the seeds of training."""
 

@@ -124,7 +124,7 @@ def build_population(sources: Sources, month: Month, carried: CarriedIn) -> Popu
         locked = pl.col("origin_period").is_between(pl.lit(month.settings.start.period), pl.lit(month.locked_through))
         late = listed.filter(locked).join(carried.locked_item_ids, on=["leg", "item_id"], how="anti").with_columns(population=pl.lit("late"))
     arrived = pl.concat([new, late])
-    known = carried.items.join(arrived, on=["leg", "item_id"], how="anti")
+    known = _refresh_payouts(carried.items.join(arrived, on=["leg", "item_id"], how="anti"), listed)
     items = pl.concat([known, cast_items(arrived).drop("reference_text")]).sort("leg", "item_id")
     references = pl.concat([carried.references, extract_references(arrived)]).unique().join(items, on=["leg", "item_id"], how="semi")
     around = pl.concat([listed.filter(pl.col("side") == "ledger"), other_account_lines(sources, month)])
@@ -134,6 +134,15 @@ def build_population(sources: Sources, month: Month, carried: CarriedIn) -> Popu
         cast_items(around).drop("reference_text"),
         extract_references(around),
     )
+
+
+def _refresh_payouts(carried: pl.DataFrame, listed: pl.DataFrame) -> pl.DataFrame:
+    """Give carried Stripe items the payout that has swept them since, and payouts the arrival expected by now."""
+    key = ["leg", "item_id"]
+    now = listed.filter(pl.col("side") == "stripe").select(*key, payout_now="payout_id", expected_now="expected_on")
+    placed = carried.join(now, on=key, how="left", maintain_order="left")
+    payout = pl.when(pl.col("payout_id") == "").then(pl.coalesce("payout_now", "payout_id")).otherwise("payout_id")
+    return placed.with_columns(payout_id=payout, expected_on=pl.coalesce("expected_now", "expected_on")).drop("payout_now", "expected_now")
 
 
 def other_account_lines(sources: Sources, month: Month) -> pl.DataFrame:

@@ -37,6 +37,7 @@ BUCKETS: dict[str, pl.Expr] = {
     "payout": pl.col("payout_id").str.to_uppercase(),
 }
 DAYS_LATER_MAX = 3
+PAYOUT_DAYS_LATER_MAX = 3
 KEY = ["bucket", "key", "set", "currency"]
 
 
@@ -44,7 +45,8 @@ def summary_lines(pool: Pool) -> pl.DataFrame:
     """List the lines that may be summaries: no reference of one payment, and what their text says.
 
     Returns:
-        Open ledger lines with `said` (fees, refunds, sales or empty), `text_day`, `text_month`, `text_payout`.
+        Open ledger lines with `said` (fees, refunds, sales or empty), `text_days` (list; a date in figures is read both ways), `text_week`
+        (`2026-W24`), `text_month`, `text_payout`.
     """
     own = pool.values("invoice", "stripe_id").filter(~pl.col("value").str.starts_with("PO_"))
     of_stripe = own.join(pool.everything.filter(pl.col("side") == "stripe").select("item_id"), on="item_id", how="semi").select("value").unique()
@@ -61,12 +63,38 @@ def summary_lines(pool: Pool) -> pl.DataFrame:
     )  # fmt: skip
     named = lines.with_columns(
         said=said,
-        text_day=text.str.extract(r"\b(\d{4}-\d{2}-\d{2})\b", 1).str.to_date("%Y-%m-%d", strict=False),
+        text_days=_stated_days(text),
+        text_week=pl.coalesce(text.str.extract(r"\b(\d{4}-W\d{2})\b", 1), _week_word(text)),
         text_month=pl.coalesce(pl.concat_str([month.str.extract(r"(\d{4})$", 1), number], separator="-"), text.str.extract(r"\b(\d{4}-\d{2})\b", 1)),
         text_payout=text.str.extract(r"\b(po_[A-Za-z0-9_]+)", 1).str.to_uppercase(),
     )
     # A line with a customer of its own stands for that customer's payments, whatever its amount happens to add up to.
     return named.filter((pl.col("counterparty") == "") | (pl.col("said") == "fees"))
+
+
+def _stated_days(text: pl.Expr) -> pl.Expr:
+    """List the days a text states: 2026-06-10, 10/06/2026 (day or month first: the sum decides), 10 June 2026."""
+    figures = text.str.extract(r"\b(\d{1,2}[/.]\d{1,2}[/.]\d{4})\b", 1).str.replace_all(r"\.", "/")
+    words = text.str.extract(r"\b(\d{1,2} (?:" + "|".join(name[:3] for name in MONTH_NAMES) + r")[a-z]* \d{4})\b", 1).str.replace(
+        r"^(\d+ [A-Z][a-z]{2})[a-z]*", "${1}"
+    )
+    return (
+        pl.concat_list(
+            text.str.extract(r"\b(\d{4}-\d{2}-\d{2})\b", 1).str.to_date("%Y-%m-%d", strict=False),
+            figures.str.to_date("%d/%m/%Y", strict=False),
+            figures.str.to_date("%m/%d/%Y", strict=False),
+            words.str.to_date("%d %b %Y", strict=False),
+        )
+        .list.drop_nulls()
+        .list.unique(maintain_order=True)
+    )
+
+
+def _week_word(text: pl.Expr) -> pl.Expr:
+    """Write `week 24 2026` and `W24/2026` as `2026-W24`."""
+    number = text.str.extract(r"(?i)\b(?:week|wk|kw|w)\.? ?(\d{1,2})[ /-]+(?:of )?\d{4}\b", 1).str.zfill(2)
+    year = text.str.extract(r"(?i)\b(?:week|wk|kw|w)\.? ?\d{1,2}[ /-]+(?:of )?(\d{4})\b", 1)
+    return pl.concat_str([year, pl.lit("-W"), number])
 
 
 def open_parts(pool: Pool) -> pl.DataFrame:
@@ -134,7 +162,7 @@ def members_of(hits: pl.DataFrame, parts: pl.DataFrame) -> pl.DataFrame:
     return pl.concat(found).sort(*KEY, "item_id") if found else wanted.with_columns(item_id=pl.lit(None, dtype=parts.schema["item_id"])).clear()
 
 
-def line_buckets(lines: pl.DataFrame) -> pl.DataFrame:
+def line_buckets(lines: pl.DataFrame, pool: Pool) -> pl.DataFrame:
     """List the buckets each line may mean: the one it names, else those near its date.
 
     Returns:
@@ -147,25 +175,40 @@ def line_buckets(lines: pl.DataFrame) -> pl.DataFrame:
 
     of_payout = lines.filter(pl.col("text_payout").is_not_null())
     dated = lines.filter(pl.col("text_payout").is_null())
-    day_named = dated.filter(pl.col("text_day").is_not_null())
-    month_named = dated.filter(pl.col("text_month").is_not_null() & pl.col("text_day").is_null())
-    unnamed = dated.filter(pl.col("text_day").is_null() & pl.col("text_month").is_null())
+    day_named = dated.explode("text_days", empty_as_null=False).drop_nulls("text_days")
+    has_day = pl.col("text_days").list.len() > 0
+    week_named = dated.filter(pl.col("text_week").is_not_null())
+    month_named = dated.filter(pl.col("text_month").is_not_null() & ~has_day & pl.col("text_week").is_null())
+    unnamed = dated.filter(~has_day & pl.col("text_month").is_null() & pl.col("text_week").is_null())
     earlier = [pl.col("date") - pl.duration(days=lag) for lag in range(8)]
     found = [
         may_mean(of_payout, "payout", pl.col("text_payout"), 0, is_named=True),
-        *(may_mean(day_named, kind, pl.col("text_day").dt.to_string("iso"), 0, is_named=True) for kind in ("day", "utc_day")),
-        may_mean(day_named, "week", pl.col("text_day").dt.strftime("%G-W%V"), 1, is_named=True),
+        *(may_mean(day_named, kind, pl.col("text_days").dt.to_string("iso"), 0, is_named=True) for kind in ("day", "utc_day")),
+        may_mean(day_named, "week", pl.col("text_days").dt.strftime("%G-W%V"), 1, is_named=True),
+        may_mean(week_named, "week", pl.col("text_week"), 0, is_named=True),
         may_mean(month_named, "month", pl.col("text_month"), 0, is_named=True),
         *(may_mean(unnamed, kind, earlier[lag].dt.to_string("iso"), lag, is_named=False) for lag in range(DAYS_LATER_MAX + 1) for kind in ("day", "utc_day")),
         *(may_mean(unnamed, "week", earlier[lag].dt.strftime("%G-W%V"), lag, is_named=False) for lag in (0, 3, 7)),
         may_mean(unnamed, "month", pl.col("origin_period"), 0, is_named=False),
+        _payouts_near(dated.filter(pl.col("said") != ""), pool).select(
+            *columns, bucket=pl.lit("payout"), key="key", far=pl.lit(3), is_named=pl.lit(value=False)
+        ),
     ]
     return (
         pl.concat(found)
         .filter(pl.col("key").is_not_null() & (pl.col("key") != ""))
-        .sort("item_id", "far", "bucket")
+        .sort("item_id", "far", "bucket", "key")
         .unique(["item_id", "bucket", "key"], keep="first", maintain_order=True)
     )
+
+
+def _payouts_near(lines: pl.DataFrame, pool: Pool) -> pl.DataFrame:
+    """Join lines with the payouts that were made or arrived around their date."""
+    payouts = pool.everything.filter((pl.col("category") == "payout") & (pl.col("payout_id") != "")).select(
+        "currency", key=pl.col("payout_id").str.to_uppercase(), made_on=pl.col("date"), due_on=pl.coalesce("expected_on", "date")
+    )
+    near = lines.join(payouts.unique(), on="currency")
+    return near.filter(pl.col("date").is_between(pl.col("made_on"), pl.col("due_on") + pl.duration(days=PAYOUT_DAYS_LATER_MAX)))
 
 
 def in_words(name: str) -> pl.Expr:

@@ -64,7 +64,7 @@ def _drawn_orders(options: SimulationOptions, horizon: Horizon) -> pl.DataFrame:
     share = generator.random(count)
     trade = options.trade
     net = {"mixed": trade.net_share, "net_per_payment": 1.0}.get(options.posting_style, 0.0)
-    summary = {"mixed": trade.summary_share, "daily_summary": 1.0}.get(options.posting_style, 0.0)
+    summary = trade.summary_share if options.posting_style == "mixed" else float(options.posting_style.endswith("_summary"))
     posting = np.where(share < net, "net", np.where(share < net + summary, "summary", "gross"))
     amounts, customers, euro = draw_amounts(generator, trade, count), generator.random(count), generator.random(count)
     orders = pl.DataFrame({"created": instants, "amount_minor": amounts, "posting": posting, "customer_draw": customers, "euro_draw": euro})

@@ -3,6 +3,7 @@
 import polars as pl
 
 from reconciliation.simulation.events import EventLog
+from reconciliation.simulation.ledger_intents import spans_of
 from reconciliation.simulation.ledger_recorder import CLEARING, LedgerRecord
 
 LOOKBACK_DAYS = 5
@@ -18,7 +19,7 @@ def with_decidable(log: EventLog, ledger: LedgerRecord, matches: pl.DataFrame) -
     ties = _interchangeable(log, ledger).implode()
     incomplete = _incomplete_summaries(log, ledger).implode()
     bare = ledger.lines.filter(~pl.col("has_reference"))["document"].implode()
-    mistyped = (pl.col("slip") == "wrong_amount") & (pl.col("other_item").is_in(bare) | pl.col("group").str.starts_with("day|"))
+    mistyped = (pl.col("slip") == "wrong_amount") & (pl.col("other_item").is_in(bare) | pl.col("group").str.starts_with("sum|"))
     decidable = ~(pl.col("other_item").is_in(ties) | pl.col("group").is_in(incomplete) | mistyped)
     return matches.with_columns(decidable=decidable).select("leg", "stripe_item", "other_item", "period", "decidable")
 
@@ -45,8 +46,6 @@ def _interchangeable(log: EventLog, ledger: LedgerRecord) -> pl.Series:
 
 
 def _incomplete_summaries(log: EventLog, ledger: LedgerRecord) -> pl.Series:
-    summed = log.charges.filter((pl.col("posting") == "summary") & (pl.col("created") >= log.horizon.start)).select(
-        "local_on", item=pl.col("transaction_id") + "/gross"
-    )
-    left_out = summed.join(ledger.claims, on="item", how="anti")
-    return ("day|" + left_out["local_on"].cast(pl.String)).unique().sort()
+    summed = log.charges.filter((pl.col("posting") == "summary") & (pl.col("created") >= log.horizon.start))
+    left_out = summed.with_columns(item=pl.col("transaction_id") + "/gross").join(ledger.claims, on="item", how="anti")
+    return spans_of(log, left_out)["intent"].unique().sort()

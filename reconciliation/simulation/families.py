@@ -28,8 +28,16 @@ SMALL_PAYMENTS, LARGE_PAYMENTS = (30, 300), (800, 4_000)
 SMALL_DIRT_FACTOR = 6.0
 """A small world would mostly hold no anomaly at all; its intensities are raised."""
 Choice = TypeVar("Choice")
-_POSTING_STYLES: tuple[PostingStyle, ...] = ("gross_per_payment", "net_per_payment", "daily_summary", "mixed")
-_FEE_STYLES: tuple[FeeStyle, ...] = ("monthly_journal", "daily_journal", "per_payment")
+_POSTING_STYLES: tuple[PostingStyle, ...] = (
+    "gross_per_payment",
+    "net_per_payment",
+    "daily_summary",
+    "weekly_summary",
+    "monthly_summary",
+    "payout_summary",
+    "mixed",
+)
+_FEE_STYLES: tuple[FeeStyle, ...] = ("monthly_journal", "daily_journal", "payout_journal", "per_payment")
 _PAYOUT_POSTINGS: tuple[PayoutPosting, ...] = ("at_bank_date", "at_initiation")
 _PAYOUT_SCHEDULES: tuple[PayoutSchedule, ...] = ("daily", "weekly")
 FIRST_PERIODS = tuple(f"{year}-{month:02d}" for year in (2025, 2026) for month in range(1, 13) if (year, month) <= (2026, 8))

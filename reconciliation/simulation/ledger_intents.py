@@ -98,17 +98,39 @@ def _per_payment(log: EventLog, sales: pl.DataFrame) -> Intents:
 
 
 def _summaries(log: EventLog, sales: pl.DataFrame) -> Intents:
-    sales = sales.with_columns(books=books_amounts(log, sales), intent=pl.lit("day|") + pl.col("local_on").cast(pl.String))
-    days = sales.group_by("intent", "local_on").agg(pl.col("books").sum()).sort("intent")
-    made = _intents(
-        days,
-        "summary",
-        intent=pl.col("intent"),
-        due_on=pl.col("local_on"),
-        amount_minor=pl.col("books"),
-        note="Stripe sales " + pl.col("local_on").cast(pl.String),
-    )
-    return Intents(made, _claims(sales, "gross", intent=pl.col("intent")))
+    placed = spans_of(log, sales.with_columns(books=books_amounts(log, sales)))
+    totals = placed.group_by("intent", "due_on", "said").agg(pl.col("books").sum()).sort("intent")
+    by_payout = log.options.posting_style == "payout_summary"
+    note = pl.format("Stripe payout {} sales", "said") if by_payout else pl.format("Stripe sales {}", "said")
+    made = _intents(totals, "summary", intent=pl.col("intent"), due_on=pl.col("due_on"), amount_minor=pl.col("books"), note=note)
+    return Intents(made, _claims(placed, "gross", intent=pl.col("intent")))
+
+
+SPANS = ("daily", "weekly", "monthly", "payout")
+WAITS_DAYS = 45
+"""What no payout has swept yet is posted after everything that is delivered."""
+
+
+def spans_of(log: EventLog, sales: pl.DataFrame) -> pl.DataFrame:
+    """Add `intent, due_on, said` of the summary that each sale belongs to."""
+    span = log.options.posting_style.removesuffix("_summary")
+    return _spans(log, sales, span if span in SPANS else "daily")
+
+
+def _spans(log: EventLog, rows: pl.DataFrame, span: str, *, prefix: str = "sum|") -> pl.DataFrame:
+    """Add `intent, due_on, said`: what a row of `transaction_id, local_on` is posted together with, when, and how that is called."""
+    day = pl.col("local_on")
+    if span == "payout":
+        swept = log.transactions.select("transaction_id", "payout_id")
+        paid = log.payouts.select("payout_id", paid_on="local_on")
+        known = rows.join(swept, on="transaction_id", how="left", maintain_order="left").join(paid, on="payout_id", how="left", maintain_order="left")
+        waits = log.horizon.last_on + timedelta(days=WAITS_DAYS)
+        placed = known.with_columns(due_on=pl.col("paid_on").fill_null(pl.lit(waits)), said=pl.col("payout_id").fill_null("to come"))
+    else:
+        due = {"daily": day, "weekly": day.dt.truncate("1w") + timedelta(days=6), "monthly": day.dt.month_end()}[span]
+        said = {"daily": day.cast(pl.String), "weekly": pl.lit("week ") + day.dt.strftime("%G-W%V"), "monthly": day.dt.strftime("%B %Y")}[span]
+        placed = rows.with_columns(due_on=due, said=said)
+    return placed.with_columns(intent=pl.lit(prefix) + pl.col("said"))
 
 
 def _refunds(log: EventLog, overlooked: pl.Series) -> Intents:
@@ -210,27 +232,35 @@ def _fees(log: EventLog) -> Intents:
     """Post charge fees (not those of the net channel, nor of disputes) and billed fees: by month, by day or one by one."""
     sales = log.charges.filter((pl.col("created") >= log.horizon.start) & (pl.col("posting") != "net") & (pl.col("fee_minor") != 0))
     billed = log.billing.with_columns(local_day("created", log.horizon.calendar).alias("local_on"))
-    month = pl.col("local_on").dt.month_end()
-    note = {
-        "monthly_journal": "Stripe fees " + month.dt.strftime("%B %Y"),
-        "daily_journal": "Stripe fees " + pl.col("local_on").cast(pl.String),
-        "per_payment": pl.when(pl.col("invoice") == "").then(pl.lit("Stripe ") + pl.col("text")).otherwise(pl.lit("Stripe fee ") + pl.col("invoice")),
-    }[log.options.fee_style]
-    due = month if log.options.fee_style == "monthly_journal" else pl.col("local_on")
     rows = pl.concat(
         [
             sales.select(
-                item=pl.col("transaction_id") + "/fee", local_on="local_on", minor="fee_minor", invoice="invoice", customer="customer", text=pl.lit("")
+                "transaction_id",
+                item=pl.col("transaction_id") + "/fee",
+                local_on="local_on",
+                minor="fee_minor",
+                invoice="invoice",
+                customer="customer",
+                text=pl.lit(""),
             ),
             billed.select(
-                item=pl.col("transaction_id") + "/gross", local_on="local_on", minor="amount_minor", invoice=pl.lit(""), customer=pl.lit(""), text="description"
+                "transaction_id",
+                item=pl.col("transaction_id") + "/gross",
+                local_on="local_on",
+                minor="amount_minor",
+                invoice=pl.lit(""),
+                customer=pl.lit(""),
+                text="description",
             ),
         ]
     )
-    rows = rows.with_columns(due_on=due, note=note)
     one_by_one = log.options.fee_style == "per_payment"
-    key = pl.col("item") if one_by_one else pl.col("note")
-    rows = rows.with_columns(intent=pl.lit("jnl|") + key, customer=pl.when(one_by_one).then("customer").otherwise(pl.lit("")))
+    span = {"monthly_journal": "monthly", "payout_journal": "payout"}.get(log.options.fee_style, "daily")
+    rows = _spans(log, rows, span, prefix="jnl|")
+    single = pl.when(pl.col("invoice") == "").then(pl.lit("Stripe ") + pl.col("text")).otherwise(pl.lit("Stripe fee ") + pl.col("invoice"))
+    note = single if one_by_one else pl.format("Stripe payout {} fees", "said") if span == "payout" else pl.format("Stripe fees {}", "said")
+    rows = rows.with_columns(note=note, customer=pl.when(one_by_one).then("customer").otherwise(pl.lit("")))
+    rows = rows.with_columns(intent=pl.lit("jnl|") + pl.col("item") if one_by_one else pl.col("intent"))
     totals = rows.group_by("intent", "due_on", "note").agg(pl.col("minor").sum(), pl.col("customer").first()).sort("due_on", "intent")
     story = pl.when(one_by_one | (not log.options.stories)).then(pl.lit("")).otherwise(pl.lit(stories.FEE_JOURNAL))
     made = _intents(

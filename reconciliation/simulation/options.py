@@ -9,8 +9,8 @@ from typing import Literal
 
 from reconciliation.errors import SettingsError
 
-PostingStyle = Literal["gross_per_payment", "net_per_payment", "daily_summary", "mixed"]
-FeeStyle = Literal["monthly_journal", "daily_journal", "per_payment"]
+PostingStyle = Literal["gross_per_payment", "net_per_payment", "daily_summary", "weekly_summary", "monthly_summary", "payout_summary", "mixed"]
+FeeStyle = Literal["monthly_journal", "daily_journal", "payout_journal", "per_payment"]
 PayoutPosting = Literal["at_bank_date", "at_initiation"]
 PayoutSchedule = Literal["daily", "weekly"]
 

@@ -27,7 +27,7 @@ def match_near_sales(pool: Pool) -> pl.DataFrame:
     parts = open_parts(pool)
     if lines.is_empty() or parts.is_empty():
         return nothing(pool)
-    offers = _offers(lines, parts)
+    offers = _offers(pool, lines, parts)
     return _first_of([_translated(pool, offers, parts), _with_omissions(pool, offers, parts), _off(pool, offers, parts)], pool)
 
 
@@ -39,15 +39,15 @@ def match_near_fees(pool: Pool) -> pl.DataFrame:
         return nothing(pool)
     lines = lines.with_columns(text_month=pl.coalesce("text_month", "origin_period"))
     posted = parts.filter(~pl.col("is_net_channel"))
-    whole, without_channel = _offers(lines, parts), _offers(lines, posted)
+    whole, without_channel = _offers(pool, lines, parts), _offers(pool, lines, posted)
     exact = _propose(pool, without_channel.filter(pl.col("total") == pl.col("amount_minor")), posted, score=0.94, why="without a channel posted net of fees")
     near = _off(pool, without_channel, posted)
     return _first_of([exact, _with_omissions(pool, whole, parts), near, _off(pool, whole, parts)], pool)
 
 
-def _offers(lines: pl.DataFrame, parts: pl.DataFrame) -> pl.DataFrame:
+def _offers(pool: Pool, lines: pl.DataFrame, parts: pl.DataFrame) -> pl.DataFrame:
     """Join lines with the totals of the buckets they name, of the sets they speak of."""
-    keys = line_buckets(lines).filter("is_named")
+    keys = line_buckets(lines, pool).filter("is_named")
     totals = total_parts(parts, keys)
     offers = keys.join(totals, on=["bucket", "key", "currency"]).filter(pl.col("said") == pl.col("meaning"))
     return offers.with_columns(off=(pl.col("total") - pl.col("amount_minor")).abs())

@@ -13,6 +13,9 @@ from reconciliation.matching.pool import Pool, channel_of, lag_in_words, pair_pr
 DIGITS_MIN = 5
 """Fewer digits are too often another number by chance."""
 
+PAYOUT_OFF_SHARE_MAX = 0.5
+"""A line that names a payout and is much smaller stands for its fees or refunds."""
+
 
 def match_reference_differences(pool: Pool) -> pl.DataFrame:
     """Propose pairs that share a unique reference but not the amount."""
@@ -33,6 +36,7 @@ def match_reference_differences(pool: Pool) -> pl.DataFrame:
         (pl.col("amount_minor").sign() == pl.col("amount_minor_stripe").sign())
         & (pl.col("lag").abs() <= pool.settings.difference_window_days)
         & (pl.col("off") > 0)
+        & (~pl.col("value").str.starts_with("PO_") | (pl.col("off") <= pl.col("amount_minor_stripe").abs() * PAYOUT_OFF_SHARE_MAX))
     )
     nearest = sound.sort(
         "off", "item_id", "key_id", "form", pl.col("value").str.len_chars(), "value", descending=[False, False, False, False, True, False]

@@ -22,7 +22,7 @@ def match_summaries(pool: Pool) -> pl.DataFrame:
     lines, parts = summary_lines(pool), open_parts(pool)
     if lines.is_empty() or parts.is_empty():
         return nothing(pool)
-    keys = line_buckets(lines)
+    keys = line_buckets(lines, pool)
     offers = keys.join(total_parts(parts, keys), left_on=["bucket", "key", "currency", "amount_minor"], right_on=["bucket", "key", "currency", "total"])
     agreeing = offers.filter((pl.col("said") == "") | (pl.col("said") == pl.col("meaning")))
     telling = agreeing.filter((pl.col("said") != "") & ((pl.col("n") > 1) | pl.col("is_named") | (pl.col("said") == "fees")))
