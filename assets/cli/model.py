@@ -13,6 +13,7 @@ from reconciliation.errors import InputsMissingError
 
 if TYPE_CHECKING:
     from reconciliation.classifier.training import MonthRun, World
+    from reconciliation.pipeline import Reconciliation
 
 SAMPLE = Path("data/sample")
 
@@ -27,12 +28,16 @@ def train(
     name: Annotated[str, typer.Option("--name", help="Name of the labeled data that is written to data/labeled/.")] = "simulated",
     companies: Annotated[int, typer.Option("--companies", min=4, help="Simulated companies of each family; 8 or a multiple keep the parts in proportion.")] = 8,
     seed: Annotated[int, typer.Option("--seed", help="Same seed, same model.")] = 7,
+    pairs: Annotated[bool, typer.Option("--pairs", help="Fit the pair scorer of the matching instead of the exception classifier.")] = False,
     json: Json = False,
 ) -> None:
     """Fit a new model version on simulated companies; whole families are held out and judged on. Takes about half an hour on two cores.
 
     Example: reconcile train --companies 8 --seed 7
     """
+    if pairs:
+        _train_pairs(companies, seed, json=json)
+        return
     from reconciliation.classifier.training import Plan, collect_examples, plan_worlds, train_version
     from reconciliation.simulation.families import FAMILIES, HELD_OUT
 
@@ -45,6 +50,23 @@ def train(
         say_json({"version": version.label})
         return
     say(f"{version.label}: see its card.md")
+
+
+def _train_pairs(companies: int, seed: int, *, json: bool) -> None:
+    """Fit a version of the pair scorer."""
+    from reconciliation.classifier.pair_training import collect_pairs, train_pair_scorer
+    from reconciliation.classifier.training import plan_worlds
+    from reconciliation.simulation.families import FAMILIES, HELD_OUT
+
+    worlds = plan_worlds(list(FAMILIES), companies=companies, seed=seed)
+    tell(f"{len(worlds)} companies of {len(FAMILIES)} families; {', '.join(HELD_OUT)} are held out")
+    learned, judged = collect_pairs(worlds, held_out=HELD_OUT, simulate=simulate_world, reconcile_company=reconcile_fully, processes=os.cpu_count() or 1)
+    tell(f"{learned.height} labeled pairs, {judged.height} of held-out families; fitting")
+    weights = train_pair_scorer(learned, judged)
+    if json:
+        say_json({"version": f"pair_scorer/{weights.version}"})
+        return
+    say(f"pair_scorer/{weights.version}: see its card.md")
 
 
 def evaluate(
@@ -96,3 +118,12 @@ def reconcile_world(folder: Path) -> "Sequence[MonthRun]":
 
     with dry_company(folder, score=undecided) as months:
         return [as_month_run(month.result) for month in months]
+
+
+def reconcile_fully(folder: Path) -> "Sequence[Reconciliation]":
+    """Reconcile a company's months without a model, and keep everything."""
+    from reconciliation.classifier.training import undecided
+    from reconciliation.simulation.dry_run import dry_company
+
+    with dry_company(folder, score=undecided) as months:
+        return [month.result for month in months]

@@ -5,7 +5,10 @@ match when the truth ties the line to exactly the components that the pair stand
 """
 
 import hashlib
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,8 @@ import numpy as np
 import orjson
 import polars as pl
 
-from reconciliation.classifier.labels import name_items
+from reconciliation.classifier.labels import name_items, read_truth
+from reconciliation.classifier.training import World
 from reconciliation.learning.levels import fit_levels, level_counts
 from reconciliation.matching.cascade import BOOKS, fill_pool
 from reconciliation.matching.pair_scorer import COMPARISONS, MODELS, PairWeights, column_of, score
@@ -143,7 +147,39 @@ def write_card(weights: PairWeights, manifest: dict[str, Any]) -> str:
     )
 
 
-def label_months(results: Sequence[Reconciliation], edges: pl.DataFrame, *, rates: Rates) -> pl.DataFrame:
-    """List the labeled pairs of a company's months."""
-    found = [frame for result in results if not (frame := label_pairs(result, edges, rates=rates)).is_empty()]
+def collect_pairs(
+    worlds: Sequence[World],
+    *,
+    held_out: Sequence[str],
+    simulate: Callable[[World, Path], Path],
+    reconcile_company: Callable[[Path], Sequence[Reconciliation]],
+    processes: int = 1,
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Simulate and reconcile companies and label their candidate pairs.
+
+    Args:
+        worlds: the companies.
+        held_out: families that are judged on and never learned from.
+        simulate: writes a company below a folder and returns its own.
+        reconcile_company: runs all months of a company's folder, oldest first.
+        processes: how many companies at a time; the result is the same.
+
+    Returns:
+        The pairs to learn from, and those of the held-out families.
+    """
+    collect = partial(_collect_company, simulate=simulate, reconcile_company=reconcile_company)
+    with get_context("spawn").Pool(processes) as pool:
+        frames = list(zip(worlds, pool.imap(collect, worlds), strict=True))
+    parts = [
+        pl.concat([frame for world, frame in frames if (world.family in held_out) is is_held_out and not frame.is_empty()]) for is_held_out in (False, True)
+    ]
+    return parts[0], parts[1]
+
+
+def _collect_company(world: World, *, simulate: Callable[[World, Path], Path], reconcile_company: Callable[[Path], Sequence[Reconciliation]]) -> pl.DataFrame:
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = simulate(world, Path(scratch))
+        _, edges = read_truth(folder)
+        labeled = [label_pairs(result, edges, rates=Rates()) for result in reconcile_company(folder)]
+    found = [frame for frame in labeled if not frame.is_empty()]
     return pl.concat(found) if found else pl.DataFrame()
