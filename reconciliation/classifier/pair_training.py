@@ -80,7 +80,7 @@ def train_pair_scorer(pairs: pl.DataFrame, judged: pl.DataFrame, *, folder: Path
     intercept, levels = fit_levels(ordered, ordered["is_match"], columns=COLUMNS)
     number = 1 + max((int(path.name) for path in folder.glob("*") if path.name.isdigit()), default=0)
     weights = PairWeights(str(number), intercept, levels)
-    content = orjson.dumps({"format": FORMAT, "intercept": intercept, "levels": levels}, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS)
+    content = orjson.dumps({"format": FORMAT, "intercept": intercept, "levels": levels}, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n"
     manifest = {
         "format": FORMAT,
         "sha256": hashlib.sha256(content).hexdigest(),
@@ -91,7 +91,7 @@ def train_pair_scorer(pairs: pl.DataFrame, judged: pl.DataFrame, *, folder: Path
     }
     place = folder / str(number)
     place.mkdir(parents=True)
-    (place / "weights.json").write_bytes(content + b"\n")
+    (place / "weights.json").write_bytes(content)
     (place / "manifest.json").write_bytes(orjson.dumps(manifest, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n")
     (place / "card.md").write_text(write_card(weights, manifest), encoding="utf-8")
     return weights

@@ -5,6 +5,7 @@ theory for record linkage", 1969). The weights are fitted on simulated and revie
 under `models/pair_scorer/`; nothing but additions happens here.
 """
 
+import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import orjson
 import polars as pl
 
+from reconciliation.errors import DefectError
 from reconciliation.matching.pool import lag_in_words
 from reconciliation.similarity import contained_similarity, name_similarity
 
@@ -33,13 +35,20 @@ def load_weights(version: str = "") -> PairWeights:
     """Load the weights of a version, the newest where none is named.
 
     Raises:
-        FileNotFoundError: there is no such version.
+        DefectError: there is no such version, or its file was changed since it was fitted.
     """
     known = sorted((int(path.parent.name) for path in MODELS.glob("*/weights.json")), reverse=True)
-    if not known:
-        raise FileNotFoundError(f"{MODELS}: no version of the pair scorer")
-    number = version or str(known[0])
-    stored = orjson.loads((MODELS / number / "weights.json").read_bytes())
+    number = version or str(known[0] if known else "")
+    place = MODELS / number
+    if not number or not (place / "weights.json").exists():
+        raise DefectError(
+            f"{MODELS}: no version {number or 'at all'} of the pair scorer; it is part of the project: restore the folder, or fit one: reconcile train --pairs"
+        )
+    content = (place / "weights.json").read_bytes()
+    expected = orjson.loads((place / "manifest.json").read_bytes())["sha256"]
+    if hashlib.sha256(content).hexdigest() != expected:
+        raise DefectError(f"{place / 'weights.json'}: changed since it was fitted (SHA-256 is not the manifest's); restore the file, or fit a new version")
+    stored = orjson.loads(content)
     return PairWeights(number, stored["intercept"], stored["levels"])
 
 
