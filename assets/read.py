@@ -67,7 +67,7 @@ def build(partitions: Partitions) -> list[dg.AssetsDefinition]:
         group_name=GROUP,
         kinds={"polars"},
         partitions_def=partitions.months_by_book,
-        deps=["ledger_lines", dg.AssetDep("pull_record", partition_mapping=dg.AllPartitionMapping())],
+        deps=["ledger_lines", "pull_record"],
     )
     def completeness_proofs(context: dg.AssetExecutionContext, config: ProofOptions, lake: LakeResource) -> Materialized:
         work = lake.month(context.partition_key)
