@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import dagster as dg
 
+from assets.checks import check_specs, check_table
 from assets.metadata import Materialized, describe_rows, describe_statement
 from assets.partitions import Partitions
 from assets.resources import LakeResource
@@ -38,7 +39,13 @@ def build(partitions: Partitions, *, zone: str) -> list[dg.AssetsDefinition]:
         work.keep("balances", closed)
         return dg.MaterializeResult(metadata=describe_rows(closed, money="stripe_closing_minor"))
 
-    @dg.asset(group_name=GROUP, kinds={"polars", "parquet"}, partitions_def=partitions.months_by_book, deps=["breaks", "journal_entries", "balances"])
+    @dg.asset(
+        group_name=GROUP,
+        kinds={"polars", "parquet"},
+        partitions_def=partitions.months_by_book,
+        deps=["breaks", "journal_entries", "balances"],
+        check_specs=check_specs("statement"),
+    )
     def statement(context: dg.AssetExecutionContext, lake: LakeResource) -> Materialized:
         """One row is a line of the three-way statement: Stripe, ledger, bank, and the difference by cause to the last cent."""
         work = lake.month(context.partition_key)
@@ -61,7 +68,7 @@ def build(partitions: Partitions, *, zone: str) -> list[dg.AssetsDefinition]:
             statement=lines,
         )
         store_month(work.lake, result, sources, proofs=proofs, model=facts["model"], accept_incomplete=facts["accept_incomplete"])
-        return dg.MaterializeResult(metadata=describe_statement(lines))
+        return dg.MaterializeResult(metadata=describe_statement(lines), check_results=check_table("statement", lines))
 
     return [journal_entries, balances, statement, _package(partitions, zone=zone)]
 
