@@ -21,7 +21,10 @@ def draw_bridge(statement: pl.DataFrame) -> str | None:
     # Display only: bars are as long as floats allow, the figures stand beside them as text elsewhere.
     rows = [
         {"currency": currency, "cause": cause.replace("_", " "), "value": difference / 10 ** currency_exponent(currency)}
-        for currency, cause, difference in lines.sort(pl.col("difference").abs(), "cause", descending=[True, False]).head(BARS_MAX).iter_rows()
+        for currency, cause, difference in lines.sort(pl.col("difference_minor").abs(), "cause", descending=[True, False])
+        .head(BARS_MAX)
+        .select("currency", "cause", "difference_minor")
+        .iter_rows()
     ]
     import altair as alt
     import vl_convert
