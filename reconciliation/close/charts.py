@@ -30,7 +30,7 @@ def draw_bridge(statement: pl.DataFrame) -> str | None:
     import vl_convert
 
     bars = alt.Chart(alt.InlineData(values=rows)).mark_bar().encode(
-        x=alt.X("value:Q", title="Stripe less ledger"),
+        x=alt.X("value:Q", title="Stripe less ledger", axis=alt.Axis(tickCount=5)),
         y=alt.Y("cause:N", sort=None, title=None),
         color=alt.condition("datum.value > 0", alt.value(GROWS), alt.value(SHRINKS)),
     )  # fmt: skip
