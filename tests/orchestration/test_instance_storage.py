@@ -14,6 +14,7 @@ from assets.instance_storage import KeptConnections
 
 RUNS = ["4b0b9c5e-0000-4000-8000-000000000001", "4b0b9c5e-0000-4000-8000-000000000002"]
 DAYS = ["2026-10-01", "2026-10-02", "2026-10-03"]
+CLOCKS = ("create_timestamp", "migration_completed")
 AT = datetime(2026, 10, 4, tzinfo=UTC).timestamp()
 
 
@@ -43,15 +44,16 @@ BATCHES = {
 
 
 def stored(folder: Path) -> dict[str, list[tuple[object, ...]]]:
-    """Return the rows of every table of every database below a folder, without the clock of the storage's own migrations."""
+    """Return the rows of every table of every database below a folder, without the clock of their creation."""
     rows: dict[str, list[tuple[object, ...]]] = {}
     for path in sorted(folder.rglob("*.db")):
         with sqlite3.connect(path) as connection:
             tables = [name for (name,) in connection.execute("select name from sqlite_master where type = 'table' order by name")]
             for table in tables:
-                rows[f"{path.stem}.{table}"] = sorted(connection.execute(f"select * from {table}").fetchall(), key=repr)
+                told = connection.execute(f"pragma table_info({table})").fetchall()
+                columns = ", ".join(f'"{name}"' for _, name, *_ in told if name not in CLOCKS)
+                rows[f"{path.stem}.{table}"] = sorted(connection.execute(f"select {columns} from {table}").fetchall(), key=repr)
             rows[f"{path.stem}.journal"] = connection.execute("pragma journal_mode").fetchall()
-    rows["index.secondary_indexes"] = [row[:2] for row in rows["index.secondary_indexes"]]
     return rows
 
 
