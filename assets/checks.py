@@ -1,26 +1,27 @@
-"""Suites -> asset checks: two for each table, one that stops a run and one that only warns. Counts only, never a value."""
+"""Suites -> asset checks: for each table one that stops a run and one that only warns. Counts only, never a value."""
 
 import dagster as dg
 
 from expectations.registry import suite_of
-from expectations.runner import RuleResult, SuiteResult, evaluate
+from expectations.runner import SuiteResult, evaluate
 from reconciliation.close.summaries import Frame
 
 MUST_HOLD = "must_hold"
 USUALLY_HOLDS = "usually_holds"
+IS_BLOCKING = {MUST_HOLD: True, USUALLY_HOLDS: False}
 
 
 def check_specs(table: str) -> list[dg.AssetCheckSpec]:
-    """Declare the two checks of a table.
+    """Declare the checks of a table, as far as it has rules for them.
 
     A broken rule of `must_hold` (money that does not add up, one id twice, no currency) would poison the books and stops
     what comes after; a broken rule of `usually_holds` is shown.
     """
-    rules = suite_of(table).rules
-    blocking, other = (", ".join(rule.name for rule in rules if rule.is_blocking is is_blocking) for is_blocking in (True, False))
+    named = {name: [rule.name for rule in suite_of(table).rules if rule.is_blocking == is_blocking] for name, is_blocking in IS_BLOCKING.items()}
     return [
-        dg.AssetCheckSpec(MUST_HOLD, asset=table, blocking=True, description=blocking),
-        dg.AssetCheckSpec(USUALLY_HOLDS, asset=table, description=other),
+        dg.AssetCheckSpec(name, asset=table, blocking=IS_BLOCKING[name], description=", ".join(rules).replace("_", " "))
+        for name, rules in named.items()
+        if rules
     ]
 
 
@@ -31,25 +32,24 @@ def check_table(table: str, frame: Frame) -> list[dg.AssetCheckResult]:
         DefectError: a rule could not be evaluated.
     """
     outcome = evaluate(suite_of(table), frame)
-    return [
-        _result(table, MUST_HOLD, outcome, outcome.failed(is_blocking=True), dg.AssetCheckSeverity.ERROR),
-        _result(table, USUALLY_HOLDS, outcome, outcome.failed(is_blocking=False), dg.AssetCheckSeverity.WARN),
-    ]
+    return [_result(table, str(spec.name), outcome) for spec in check_specs(table)]
 
 
-def _result(table: str, name: str, outcome: SuiteResult, failed: tuple[RuleResult, ...], severity: dg.AssetCheckSeverity) -> dg.AssetCheckResult:
-    is_blocking = name == MUST_HOLD
+def _result(table: str, name: str, outcome: SuiteResult) -> dg.AssetCheckResult:
+    is_blocking = IS_BLOCKING[name]
+    failed = outcome.failed(is_blocking=is_blocking)
     rows = [result for result in outcome.results if result.rule.is_blocking == is_blocking]
     broken = "; ".join(f"{result.rule.name}: {result.unexpected_count} of {result.row_count} rows" for result in failed)
     return dg.AssetCheckResult(
         asset_key=table,
         check_name=name,
         passed=not failed,
-        severity=severity,
+        severity=dg.AssetCheckSeverity.ERROR if is_blocking else dg.AssetCheckSeverity.WARN,
         description=broken or None,
         metadata={
             "rules": dg.MetadataValue.table([
-                dg.TableRecord({"rule": row.rule.name, "holds": row.success, "rows_against": row.unexpected_count, "rows": row.row_count}) for row in rows
+                dg.TableRecord({"rule": row.rule.name.replace("_", " "), "holds": "yes" if row.success else "NO", "rows against": row.unexpected_count, "rows": row.row_count})
+                for row in sorted(rows, key=lambda result: result.success)
             ])
         },
     )  # fmt: skip

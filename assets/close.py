@@ -4,7 +4,8 @@ from datetime import timedelta
 
 import dagster as dg
 
-from assets.metadata import Materialized, describe_rows, describe_statement
+from assets.checks import check_specs, check_table
+from assets.metadata import Materialized, describe_balances, describe_journals, describe_statement
 from assets.partitions import Partitions
 from assets.resources import LakeResource
 from reconciliation.breaks.explain import Explained
@@ -28,7 +29,7 @@ def build(partitions: Partitions, *, zone: str) -> list[dg.AssetsDefinition]:
         work = lake.month(context.partition_key)
         journals = propose_journals(work.frame("scored"), work.recall("carried", CarriedIn), work.month())
         work.keep("journals", journals)
-        return dg.MaterializeResult(metadata=describe_rows(journals.lines, money="debit_minor"))
+        return dg.MaterializeResult(metadata=describe_journals(journals.lines))
 
     @dg.asset(group_name=GROUP, kinds={"polars", "parquet"}, partitions_def=partitions.months_by_book, deps=["matches"])
     def balances(context: dg.AssetExecutionContext, lake: LakeResource) -> Materialized:
@@ -36,9 +37,15 @@ def build(partitions: Partitions, *, zone: str) -> list[dg.AssetsDefinition]:
         work = lake.month(context.partition_key)
         closed = close_balances(work.sources(), work.month(), work.recall("carried", CarriedIn), work.recall("population", Population))
         work.keep("balances", closed)
-        return dg.MaterializeResult(metadata=describe_rows(closed, money="stripe_closing_minor"))
+        return dg.MaterializeResult(metadata=describe_balances(closed))
 
-    @dg.asset(group_name=GROUP, kinds={"polars", "parquet"}, partitions_def=partitions.months_by_book, deps=["breaks", "journal_entries", "balances"])
+    @dg.asset(
+        group_name=GROUP,
+        kinds={"polars", "parquet"},
+        partitions_def=partitions.months_by_book,
+        deps=["breaks", "journal_entries", "balances"],
+        check_specs=check_specs("statement"),
+    )
     def statement(context: dg.AssetExecutionContext, lake: LakeResource) -> Materialized:
         """One row is a line of the three-way statement: Stripe, ledger, bank, and the difference by cause to the last cent."""
         work = lake.month(context.partition_key)
@@ -61,7 +68,7 @@ def build(partitions: Partitions, *, zone: str) -> list[dg.AssetsDefinition]:
             statement=lines,
         )
         store_month(work.lake, result, sources, proofs=proofs, model=facts["model"], accept_incomplete=facts["accept_incomplete"])
-        return dg.MaterializeResult(metadata=describe_statement(lines))
+        return dg.MaterializeResult(metadata=describe_statement(lines), check_results=check_table("statement", lines))
 
     return [journal_entries, balances, statement, _package(partitions, zone=zone)]
 

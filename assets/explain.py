@@ -4,7 +4,7 @@ import dagster as dg
 
 from assets.checks import check_specs, check_table
 from assets.core import Core
-from assets.metadata import Materialized, describe_breaks, describe_rows
+from assets.metadata import Materialized, describe_breaks, describe_open_items
 from assets.partitions import Partitions
 from assets.resources import LakeResource
 from reconciliation.breaks.explain import Explained, explain_breaks, score_breaks
@@ -26,7 +26,7 @@ def build(partitions: Partitions) -> list[dg.AssetsDefinition]:
         population, matching, carried = work.recall("population", Population), work.recall("matching", Matching), work.recall("carried", CarriedIn)
         explained = explain_breaks(population, matching, carried, work.month(), read_rates(work.settings.path(work.settings.fx.rates)))
         work.keep("explained", explained)
-        return dg.MaterializeResult(metadata=describe_rows(explained.open_facts, rows_in=explained.items.height))
+        return dg.MaterializeResult(metadata=describe_open_items(explained.open_facts, rows_in=explained.items.height))
 
     @dg.asset(
         group_name=GROUP, kinds={"scikitlearn", "parquet"}, partitions_def=partitions.months_by_book, deps=["open_items"], check_specs=check_specs("breaks")

@@ -7,23 +7,30 @@ Dagster offers for that. Its SQLite event log opens and closes the database anew
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from threading import RLock
 from typing import Any
 
-from dagster import EventLogEntry, Field, StringSource
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from dagster import DagsterEventType, EventLogEntry, Field, StringSource
 from dagster._core.storage.base_storage import DagsterStorage
+from dagster._core.storage.event_log.schema import AssetEventTagsTable, SqlEventLogStorageMetadata, SqlEventLogStorageTable
+from dagster._core.storage.event_log.sqlite import sqlite_event_log
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+from dagster._core.storage.sql import get_alembic_config
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine, func, inspect, select
 from sqlalchemy.pool import StaticPool
 
 from reconciliation.config import postgres_url
 
 BUSY_SECONDS = 60
 KEPT_OPEN = 4
+MADE = (DagsterEventType.ASSET_MATERIALIZATION, DagsterEventType.ASSET_MATERIALIZATION_PLANNED)
 
 
 def with_driver(url: str) -> str:
@@ -38,51 +45,64 @@ def with_driver(url: str) -> str:
     return "postgresql+psycopg2" + separator + rest if scheme in ("postgres", "postgresql") else url
 
 
+@cache
+def _migrations() -> ScriptDirectory:
+    scripts = ScriptDirectory.from_config(get_alembic_config(sqlite_event_log.__file__))
+    scripts.get_heads()
+    return scripts
+
+
 class KeptConnections(SqliteEventLogStorage):
-    """The SQLite event log with the last few databases kept open, and a batch of events stored in one transaction."""
+    """The SQLite event log with the last few databases kept open, and the events of a range of days stored together."""
 
     def __init__(self, base_dir: str) -> None:
         self._tables: set[str] = set()
-        super().__init__(base_dir)
-        self._db_lock = RLock()  # type: ignore[assignment]  # a batch holds it around the events it stores
         self._engines: OrderedDict[str, Engine] = OrderedDict()
-        self._batch: dict[str, Connection] | None = None
-        self._latest: dict[tuple[str, str], tuple[EventLogEntry, int]] = {}
-        self._batch_end = ExitStack()
+        super().__init__(base_dir)
+        self._db_lock = RLock()  # type: ignore[assignment]  # one method holds it while it calls another
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:
-        with self._db_lock:
-            if self._batch is None:
-                with self._engine(shard).begin() as connection:
-                    yield connection
-            else:
-                if shard not in self._batch:
-                    self._batch[shard] = self._batch_end.enter_context(self._engine(shard).begin())
-                yield self._batch[shard]
+        with self._db_lock, self._engine(shard).begin() as connection:
+            yield connection
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
-        """Store events, in one transaction for each database they go to."""
-        with self._db_lock, ExitStack() as end:
-            self._batch, self._batch_end = {}, end
-            try:
-                super().store_event_batch(events)
-                with self.index_transaction() as connection:
-                    for event, event_id in self._latest.values():
-                        super()._store_asset_event(connection, event, event_id)
-            finally:
-                self._batch, self._latest = None, {}
+        """Store events: assets made, or planned, as one insert for each database they go to, and what else there is one by one."""
+        made = [event for event in events if event.dagster_event_type in MADE]
+        for run_id in dict.fromkeys(event.run_id for event in made):
+            self._store_made(run_id, [event for event in made if event.run_id == run_id])
+        super().store_event_batch([event for event in events if event.dagster_event_type not in MADE])
 
-    def _store_asset_event(self, conn: Connection, event: EventLogEntry, event_id: int) -> None:
-        """Note an asset's latest event: of a batch only the last of each kind, since each overwrites the one before."""
-        if self._batch is None or not event.dagster_event or not event.dagster_event.asset_key:
-            super()._store_asset_event(conn, event, event_id)
-            return
-        self._latest[event.dagster_event.asset_key.to_string(), event.dagster_event.event_type_value] = (event, event_id)
+    def _store_made(self, run_id: str, events: Sequence[EventLogEntry]) -> None:
+        rows = [self._event_to_row(event) for event in events]
+        with self.run_connection(run_id) as connection:
+            connection.execute(SqlEventLogStorageTable.insert(), rows)
+        self.has_table(AssetEventTagsTable.name)  # asked here, since the question would end the transaction below
+        with self.index_connection() as connection:
+            connection.execute(SqlEventLogStorageTable.insert(), rows)
+            # While a transaction has written, nobody else can, so that the numbers SQLite gave follow each other.
+            last = int(connection.execute(select(func.max(SqlEventLogStorageTable.c.id))).scalar_one())
+            numbers = range(last - len(events) + 1, last + 1)
+            self._store_asset_event_tags(connection, events, numbers)
+            # An asset's latest event of a kind overwrites the one before.
+            latest = {(row["asset_key"], row["dagster_event_type"]): (event, number) for row, event, number in zip(rows, events, numbers, strict=True)}
+            for event, number in latest.values():
+                self._store_asset_event(connection, event, number)
 
     def _has_asset_key_index_cols_on_connection(self, conn: Connection) -> bool:  # noqa: ARG002 - the signature is given
         """Say yes without asking the database each time: the tables are made by this version."""
         return True
+
+    def _initdb(self, engine: Engine, for_index_shard: bool = False) -> None:  # noqa: FBT001, FBT002 - the signature is given
+        """Make the tables of a new database; the list of migrations, which names its version, is read once and not for every run."""
+        if inspect(engine).get_table_names():
+            super()._initdb(engine, for_index_shard)
+            return
+        with engine.begin() as connection:
+            SqlEventLogStorageMetadata.create_all(connection)
+            MigrationContext.configure(connection).stamp(_migrations(), "head")
+        with engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA journal_mode = WAL")
 
     def has_table(self, table_name: str) -> bool:
         """Tell whether a table exists; one that does stays."""

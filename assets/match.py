@@ -3,7 +3,7 @@
 import dagster as dg
 
 from assets.checks import check_specs, check_table
-from assets.metadata import Materialized, describe_rows
+from assets.metadata import Materialized, describe_matches, describe_rows
 from assets.partitions import Partitions
 from assets.resources import LakeResource
 from reconciliation.months import carry_in
@@ -41,7 +41,7 @@ def build(partitions: Partitions) -> list[dg.AssetsDefinition]:
         population, carried = work.recall("population", Population), work.recall("carried", CarriedIn)
         matching = match_population(population, carried, work.month(), read_rates(work.settings.path(work.settings.fx.rates)))
         work.keep("matching", matching)
-        described = describe_rows(matching.members, rows_in=population.items.height, money=None)
+        described = describe_matches(matching.members, rows_in=population.items.height)
         return dg.MaterializeResult(metadata={**described, "residuals": matching.residuals.height})
 
     return [items, matches]

@@ -6,12 +6,22 @@ so the headline is short, tables have 50 rows, and the picture stays under 50 kB
 
 import base64
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import dagster as dg
 
 from reconciliation.close.charts import draw_bridge
-from reconciliation.close.summaries import Frame, first_rows, headline_figures, riskiest_breaks, total_by_currency
+from reconciliation.close.summaries import (
+    Frame,
+    bridge_lines,
+    count_matches,
+    count_open_items,
+    first_rows,
+    headline_figures,
+    riskiest_breaks,
+    total_by_currency,
+)
 
 ROWS_MAX = 50
 INLINE_CHARACTERS_MAX = 999
@@ -24,7 +34,24 @@ if TYPE_CHECKING:
 else:
     Materialized = dg.MaterializeResult
 
-BREAK_COLUMNS = ["kind", "cause", "nature", "leg", "amount", "currency", "date", "age_days", "counterparty", "reference", "money_at_risk", "suggested_action"]
+# Heading -> column. The page shows the first few without scrolling, so that what decides stands first. Dagster keeps what it shows, hence
+# no names of customers: the break's id leads to them in the close package.
+BREAKS = {
+    "at risk": "money_at_risk_minor", "amount": "amount_minor", "currency": "currency", "cause": "cause", "reference": "reference",
+    "date": "date", "age in days": "age_days", "what to do": "suggested_action", "kind": "kind", "break": "break_id",
+}  # fmt: skip
+BRIDGE = {"currency": "currency", "nature": "nature", "cause": "cause", "items": "items", "Stripe less ledger": "difference_minor"}
+BALANCES = {
+    "currency": "currency", "Stripe opening": "stripe_opening_minor", "Stripe closing": "stripe_closing_minor", "ledger opening": "ledger_opening_minor",
+    "ledger closing": "ledger_closing_minor", "ledger closing is from": "ledger_source", "unexplained": "unexplained_minor",
+}  # fmt: skip
+JOURNALS = {
+    "journal": "journal_id", "line": "line", "date": "posting_date", "account": "account", "debit": "debit_minor", "credit": "credit_minor", "currency": "currency",
+    "memo": "memo", "status": "status",
+}  # fmt: skip
+MATCHES = {"leg": "leg", "found by": "strategy", "matches": "matches", "items": "items"}
+OPEN_ITEMS = {"leg": "leg", "side": "side", "kind": "kind", "currency": "currency", "items": "items", "amount": "amount_minor", "oldest": "oldest_on"}
+PROOFS = {"account": "stripe_account", "currency": "currency", "balance": "balance_type", "check": "check", "result": "result", "why": "reason"}
 
 
 def describe_rows(frame: Frame, *, rows_in: int | None = None, quarantined: int = 0, money: str | None = "amount_minor") -> Metadata:
@@ -46,17 +73,59 @@ def describe_rows(frame: Frame, *, rows_in: int | None = None, quarantined: int 
     }
 
 
+def show(name: str, frame: Frame, columns: Mapping[str, str]) -> Metadata:
+    """Show the first rows of a table under a name.
+
+    Args:
+        name: what stands beside the table.
+        frame: the rows, the ones to read first on top.
+        columns: heading -> column.
+    """
+    schema = dg.TableSchema(columns=[dg.TableColumn(heading, type="string") for heading in columns])
+    return {name: dg.MetadataValue.table([dg.TableRecord(dict(row)) for row in first_rows(frame, columns, limit=ROWS_MAX)], schema=schema)}
+
+
 def describe_breaks(breaks: Frame) -> Metadata:
     """Describe the breaks: counts, money, and the first ones by money at risk."""
-    rows = first_rows(riskiest_breaks(breaks), BREAK_COLUMNS, money=["amount", "money_at_risk"], limit=ROWS_MAX)
-    return {**describe_rows(breaks), "most_at_risk": _table(rows, BREAK_COLUMNS), **_sums("at_risk", total_by_currency(breaks, "money_at_risk_minor"))}
+    at_risk = _sums("at_risk", total_by_currency(breaks, "money_at_risk_minor"))
+    return {**describe_rows(breaks), **at_risk, **show("most_at_risk", riskiest_breaks(breaks), BREAKS)}
+
+
+def describe_balances(balances: Frame) -> Metadata:
+    """Describe the balances: each currency's, as a table."""
+    return {**describe_rows(balances, money="stripe_closing_minor"), **show("balances", balances, BALANCES)}
+
+
+def describe_journals(lines: Frame) -> Metadata:
+    """Describe the proposed entries: debits by currency, and the first lines."""
+    return {**describe_rows(lines, money="debit_minor"), **show("proposed", lines, JOURNALS)}
+
+
+def describe_matches(members: Frame, *, rows_in: int) -> Metadata:
+    """Describe the matches: how many items went in and were placed, and what each strategy found."""
+    return {**describe_rows(members, rows_in=rows_in, money=None), **show("found_by", count_matches(members), MATCHES)}
+
+
+def describe_open_items(items: Frame, *, rows_in: int) -> Metadata:
+    """Describe what stays open: how much of it on which side, and why it may be."""
+    return {**describe_rows(items, rows_in=rows_in), **show("open", count_open_items(items), OPEN_ITEMS)}
+
+
+def describe_proofs(proofs: Frame, *, complete_through: datetime) -> Metadata:
+    """Describe how far the pull is proven complete, check by check."""
+    return {
+        **describe_rows(proofs, money=None),
+        "complete_through": dg.MetadataValue.text(f"{complete_through:%Y-%m-%d %H:%M} UTC"),
+        **show("proofs", proofs, PROOFS),
+    }
 
 
 def describe_statement(statement: Frame) -> Metadata:
-    """Describe the statement: closing figures as a short table, and the bridge as a picture."""
+    """Describe the statement: closing figures as a short table, the bridge by cause, and the same as a picture."""
     lines = ["| currency | Stripe | ledger | difference | unexplained |", "|---|---:|---:|---:|---:|"]
     lines += [f"| {' | '.join(figures)} |" for figures in headline_figures(statement)]
     described: Metadata = {"dagster/row_count": dg.MetadataValue.int(statement.height), "statement": dg.MetadataValue.md(_short(lines))}
+    described |= show("difference_by_cause", bridge_lines(statement), BRIDGE)
     picture = draw_bridge(statement)
     if picture is not None and len(picture) < PICTURE_BYTES_MAX:
         encoded = base64.b64encode(picture.encode()).decode()
@@ -66,11 +135,6 @@ def describe_statement(statement: Frame) -> Metadata:
 
 def _sums(prefix: str, totals: Mapping[str, str]) -> Metadata:
     return {f"{prefix}_{currency}": dg.MetadataValue.text(total) for currency, total in totals.items()}
-
-
-def _table(rows: Sequence[Mapping[str, str]], columns: Sequence[str]) -> dg.MetadataValue:
-    schema = dg.TableSchema(columns=[dg.TableColumn(name, type="string") for name in columns])
-    return dg.MetadataValue.table([dg.TableRecord(dict(row)) for row in rows], schema=schema)
 
 
 def _short(lines: Sequence[str]) -> str:

@@ -1,11 +1,12 @@
 """How work is divided: settings + clock -> days by account for the pull, months by book for the reconciliation.
 
-A day is a local day of the books, since a UTC day cannot be mapped to a local month. Accounts and books are registered
+A day is a local day of the books, since a UTC day cannot be mapped to a local month. What is read once a run, whatever days it
+covers (the balance, how far the pull came), is not divided by day. Accounts and books are registered
 at run time, so that a new one needs no new code. Partitions reach as far as the Stripe server's clock does, which a
 sandbox may set ahead of this machine's.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -13,9 +14,11 @@ import dagster as dg
 
 from reconciliation.calendar import Calendar
 from reconciliation.config import Settings
+from reconciliation.errors import SettingsError
 
 ACCOUNTS = "stripe_account"
 BOOKS = "book"
+PARTITION_TAG = "dagster/partition"
 RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
 
@@ -92,6 +95,24 @@ def pull_window(keys: Iterable[str], calendar: Calendar) -> PullWindow:
     pairs = sorted(key.rpartition("|")[::2] for key in keys)
     days = tuple(date.fromisoformat(day) for _, day in pairs)
     return PullWindow(pairs[0][0], days, calendar.day_start(days[0]), calendar.day_start(days[-1] + timedelta(days=1)))
+
+
+def run_window(tags: Mapping[str, str], calendar: Calendar) -> PullWindow:
+    """Return what a run of the pull covers, for what is read once a run and not by day.
+
+    Args:
+        tags: the run's.
+        calendar: maps days to instants.
+
+    Raises:
+        SettingsError: the run was started without a day.
+    """
+    first, last = (tags.get(tag, tags.get(PARTITION_TAG, "")) for tag in (RANGE_START_TAG, RANGE_END_TAG))
+    if not first or not last:
+        raise SettingsError("this run covers no day of a Stripe account; start the job `pull` with a range of days, or use: reconcile run --period 2026-10")
+    account, _, start = first.rpartition("|")
+    day, end = date.fromisoformat(start), date.fromisoformat(last.rpartition("|")[2])
+    return pull_window([f"{account}|{day + timedelta(days=number)}" for number in range((end - day).days + 1)], calendar)
 
 
 def _months(settings: Settings, calendar: Calendar, *, now: datetime, clock: datetime) -> dg.PartitionsDefinition:

@@ -5,6 +5,7 @@ the reader is patient by itself.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import dagster as dg
 
@@ -23,7 +24,7 @@ def balance_snapshots(
     context: dg.AssetExecutionContext, lake: LakeResource, core: dg.ResourceParam[Core], stripe: dg.ResourceParam[StripeAccess]
 ) -> Materialized:
     """One row is Stripe's balance of one currency and balance type when it was read; it proves that nothing is missing."""
-    window = lake.window(context.partition_keys)
+    window = lake.run_window(context.run.tags)
     pulled = core.pull_balance(stripe.reader(), account=window.account)
     filed = file_by_moment(pulled.frame, "taken_at", calendar=lake.calendar())
     lake.write_snapshot("balance_snapshots", window, filed, pages=pulled.pages)
@@ -71,31 +72,26 @@ def stripe_sources(context: dg.AssetExecutionContext, lake: LakeResource, core: 
 
 def pull_record(context: dg.AssetExecutionContext, lake: LakeResource) -> Materialized:
     """One row says up to which instant an account is pulled without a gap; months are reconciled that far."""
-    window = lake.window(context.partition_keys)
+    window = lake.run_window(context.run.tags)
     through = lake.record_pull(window)
     return dg.MaterializeResult(metadata={"account": window.account, "days": len(window.days), "pulled_through": str(through)})
 
 
 def build(partitions: Partitions) -> list[dg.AssetsDefinition]:
     """Assemble the assets of the pull."""
+    by_day: dict[str, Any] = {"partitions_def": partitions.days_by_account, "backfill_policy": dg.BackfillPolicy.single_run()}
 
-    def asset(function: Callable[..., Materialized], deps: list[str], *, suite: bool = False, pool: str | None = POOL) -> dg.AssetsDefinition:
-        return dg.asset(
-            partitions_def=partitions.days_by_account,
-            backfill_policy=dg.BackfillPolicy.single_run(),
-            group_name=GROUP,
-            kinds={"stripe", "parquet"},
-            deps=deps,
-            check_specs=check_specs(function.__name__) if suite else None,
-            pool=pool,
-        )(function)
+    def asset(function: Callable[..., Materialized], deps: list[str], *, suite: bool = False, pool: str | None = POOL, **division: Any) -> dg.AssetsDefinition:
+        specs = check_specs(function.__name__) if suite else None
+        made: dg.AssetsDefinition = dg.asset(group_name=GROUP, kinds={"stripe", "parquet"}, deps=deps, check_specs=specs, pool=pool, **division)(function)
+        return made
 
     tables = ["balance_transactions", "payouts", "payout_members", "stripe_sources"]
     return [
         asset(balance_snapshots, []),
-        asset(balance_transactions, ["balance_snapshots"], suite=True),
-        asset(payouts, ["balance_snapshots"], suite=True),
-        asset(payout_members, ["payouts"]),
-        asset(stripe_sources, ["balance_snapshots"]),
+        asset(balance_transactions, ["balance_snapshots"], suite=True, **by_day),
+        asset(payouts, ["balance_snapshots"], suite=True, **by_day),
+        asset(payout_members, ["payouts"], **by_day),
+        asset(stripe_sources, ["balance_snapshots"], **by_day),
         asset(pull_record, tables, pool=None),
     ]

@@ -6,7 +6,7 @@ import dagster as dg
 
 from assets.checks import check_specs, check_table
 from assets.core import Core
-from assets.metadata import Materialized, describe_rows
+from assets.metadata import Materialized, describe_proofs, describe_rows
 from assets.partitions import Partitions
 from assets.resources import LakeResource
 from reconciliation.close.summaries import count_rows
@@ -67,7 +67,7 @@ def build(partitions: Partitions) -> list[dg.AssetsDefinition]:
         group_name=GROUP,
         kinds={"polars"},
         partitions_def=partitions.months_by_book,
-        deps=["ledger_lines", dg.AssetDep("pull_record", partition_mapping=dg.AllPartitionMapping())],
+        deps=["ledger_lines", "pull_record"],
     )
     def completeness_proofs(context: dg.AssetExecutionContext, config: ProofOptions, lake: LakeResource) -> Materialized:
         work = lake.month(context.partition_key)
@@ -83,6 +83,6 @@ def build(partitions: Partitions) -> list[dg.AssetsDefinition]:
         )
         require_complete(proofs, accept_incomplete=config.accept_incomplete)
         work.keep("completeness_proofs", proofs, accept_incomplete=config.accept_incomplete)
-        return dg.MaterializeResult(metadata={**describe_rows(proofs, money=None), "complete_through": str(sources.complete_through)})
+        return dg.MaterializeResult(metadata=describe_proofs(proofs, complete_through=sources.complete_through))
 
     return [files, completeness_proofs]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import dagster as dg
 
 from assets import planning
-from assets.partitions import PullWindow, pull_window, split_book_month
+from assets.partitions import PullWindow, pull_window, run_window, split_book_month
 from reconciliation.calendar import Calendar
 from reconciliation.close.summaries import Frame
 from reconciliation.config import Settings, read_settings
@@ -150,6 +150,10 @@ class LakeResource(dg.ConfigurableResource[Any]):
     def window(self, keys: Iterable[str]) -> PullWindow:
         """Return what the partitions of a run of the pull stand for."""
         return pull_window(keys, self.calendar())
+
+    def run_window(self, tags: Mapping[str, str]) -> PullWindow:
+        """Return what a run of the pull covers."""
+        return run_window(tags, self.calendar())
 
     def write_days(self, table: str, window: PullWindow, frame: Frame, *, pages: tuple[bytes, ...]) -> None:
         """Publish what was pulled for the days of a window."""

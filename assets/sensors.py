@@ -15,7 +15,7 @@ import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from assets import jobs
-from assets.partitions import RANGE_START_TAG, book_month, register, split_book_month
+from assets.partitions import PARTITION_TAG, RANGE_START_TAG, book_month, register, split_book_month
 from assets.planning import last_known_clock
 from assets.resources import SettingsResource, open_lake
 from reconciliation.config import Settings
@@ -23,7 +23,6 @@ from reconciliation.lake import Lake
 from reconciliation.months import month_scope, months_to_compute
 
 INTERVAL_SECONDS = 30
-PARTITION_TAG = "dagster/partition"
 HEADLESS_TAG = "reconciliation/headless"
 JobDefinition: TypeAlias = UnresolvedAssetJobDefinition
 TEMPORARY_SUFFIXES = (".tmp", ".part")

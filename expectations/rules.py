@@ -63,6 +63,11 @@ def is_not_negative(column: str, *, is_blocking: bool) -> Rule:
     return Rule(f"{column}_is_not_negative", "ExpectColumnValuesToBeBetween", {"column": column, "min_value": 0}, is_blocking=is_blocking)
 
 
+def is_mostly_not_negative(column: str, *, share_min: float) -> Rule:
+    """State that a number is zero or above in most rows."""
+    return Rule(f"{column}_is_mostly_not_negative", "ExpectColumnValuesToBeBetween", {"column": column, "min_value": 0, "mostly": share_min})
+
+
 def has_rows() -> Rule:
     """State that there is at least one row; an empty batch is allowed but seldom meant."""
     return Rule("has_rows", "ExpectTableRowCountToBeBetween", {"min_value": 1})

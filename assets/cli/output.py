@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from reconciliation.close.summaries import readable_money
 from reconciliation.money import format_minor
 
 SECTIONS = {"books": "Books", "bridge": "Bridge: why Stripe and the ledger differ", "cash": "Cash: what is on its way to the bank"}
@@ -78,7 +79,4 @@ def _name(row: dict[str, Any]) -> str:
 
 
 def _money(amount: int | None, currency: str) -> str:
-    if amount is None:
-        return ""
-    whole, point, fraction = format_minor(abs(amount), currency).partition(".")
-    return ("-" if amount < 0 else "") + f"{int(whole):,}" + point + fraction
+    return "" if amount is None else readable_money(amount, currency)

@@ -21,13 +21,16 @@ def draw_bridge(statement: pl.DataFrame) -> str | None:
     # Display only: bars are as long as floats allow, the figures stand beside them as text elsewhere.
     rows = [
         {"currency": currency, "cause": cause.replace("_", " "), "value": difference / 10 ** currency_exponent(currency)}
-        for currency, cause, difference in lines.sort(pl.col("difference").abs(), "cause", descending=[True, False]).head(BARS_MAX).iter_rows()
+        for currency, cause, difference in lines.sort(pl.col("difference_minor").abs(), "cause", descending=[True, False])
+        .head(BARS_MAX)
+        .select("currency", "cause", "difference_minor")
+        .iter_rows()
     ]
     import altair as alt
     import vl_convert
 
     bars = alt.Chart(alt.InlineData(values=rows)).mark_bar().encode(
-        x=alt.X("value:Q", title="Stripe less ledger"),
+        x=alt.X("value:Q", title="Stripe less ledger", axis=alt.Axis(tickCount=5)),
         y=alt.Y("cause:N", sort=None, title=None),
         color=alt.condition("datum.value > 0", alt.value(GROWS), alt.value(SHRINKS)),
     )  # fmt: skip

@@ -1,31 +1,36 @@
-"""Tables of a month -> small facts for people: money by currency, the statement as text, the first rows of a list.
+"""Tables of a month -> small facts for people: money by currency, a few lines of a list, how much was matched by what.
 
-Everything is text with the currency's own decimals; nothing here is read back by a machine.
+Everything is text as people write it (`1,234.50`, words without underscores); nothing here is read back by a machine.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import TypeAlias
 
 import polars as pl
 
-from reconciliation.close.csv_file import money_text
 from reconciliation.money import format_minor
 
 Frame: TypeAlias = pl.DataFrame
+Rows: TypeAlias = list[dict[str, str]]
 
-HEADLINES = {
-    "closing": "difference, Stripe less ledger",
-    "total": "explained by cause",
-    "undetermined": "of it without a known cause",
-    "unexplained": "not explained by any line",
-    "in_transit_closing": "paid out, not yet arrived",
-}
+# Columns whose values are words of our own vocabulary; a reference or a name keeps its underscores.
+VOCABULARY = frozenset({"kind", "cause", "nature", "leg", "side", "strategy", "disposition", "balance_type", "check", "result", "type", "status", "line"})
+
+
+def readable_money(amount_minor: int, currency: str) -> str:
+    """Write minor units as people read them.
+
+    >>> readable_money(-123456789, "GBP"), readable_money(-5, "GBP"), readable_money(1000, "JPY")
+    ('-1,234,567.89', '-0.05', '1,000')
+    """
+    whole, point, fraction = format_minor(abs(amount_minor), currency).partition(".")
+    return ("-" if amount_minor < 0 else "") + f"{int(whole):,}" + point + fraction
 
 
 def total_by_currency(frame: pl.DataFrame, column: str = "amount_minor") -> dict[str, str]:
     """Add up a money column by currency; the order is the alphabet's."""
     sums = frame.group_by("currency").agg(pl.col(column).cast(pl.Int64).sum()).sort("currency")
-    return {currency: format_minor(total, currency) for currency, total in sums.iter_rows()}
+    return {currency: readable_money(total, currency) for currency, total in sums.iter_rows()}
 
 
 def count_rows(files: pl.DataFrame, *, kind: str) -> tuple[int, int]:
@@ -34,18 +39,15 @@ def count_rows(files: pl.DataFrame, *, kind: str) -> tuple[int, int]:
     return int(of_kind["rows_in"].sum()), int(of_kind["rows_set_aside"].sum()) + int(of_kind["rows_retired"].sum())
 
 
-def first_rows(frame: pl.DataFrame, columns: Sequence[str], *, money: Sequence[str] = (), limit: int) -> list[dict[str, str]]:
-    """Return the first rows as text, money with the decimals of the row's currency.
+def first_rows(frame: pl.DataFrame, columns: Mapping[str, str], *, limit: int) -> Rows:
+    """Return the first rows as text.
 
     Args:
-        frame: with `currency` where money columns are named.
-        columns: what to show; a money column is named without `_minor`.
-        money: which of them are money.
+        frame: with `currency`, where a money column is shown.
+        columns: heading -> column; one that ends in `_minor` is money of the row's currency.
         limit: how many rows at most.
     """
-    amounts = [money_text(pl.col(f"{name}_minor"), pl.col("currency")).alias(name) for name in money]
-    shown = frame.head(limit).with_columns(amounts).select(pl.col(name).cast(pl.String).fill_null("") for name in columns)
-    return [{name: str(value) for name, value in row.items()} for row in shown.to_dicts()]
+    return [{heading: _text(row, column) for heading, column in columns.items()} for row in frame.head(limit).to_dicts()]
 
 
 def riskiest_breaks(breaks: pl.DataFrame) -> pl.DataFrame:
@@ -53,13 +55,16 @@ def riskiest_breaks(breaks: pl.DataFrame) -> pl.DataFrame:
     return breaks.sort("currency", "money_at_risk_minor", "break_id", descending=[False, True, False])
 
 
-def statement_text(statement: pl.DataFrame) -> list[str]:
-    """Write the closing lines of a statement, one text line a currency and line: `main GBP closing …`."""
-    rows = statement.filter(pl.col("line").is_in(list(HEADLINES)) & pl.col("difference").is_not_null())
-    return [
-        f"{book} {currency}: {HEADLINES[line]} {format_minor(difference, currency)}"
-        for book, currency, line, difference in rows.select("book", "currency", "line", "difference").iter_rows()
-    ]
+def count_matches(members: pl.DataFrame) -> pl.DataFrame:
+    """Return `leg, strategy, matches, items`: what each strategy found, most items first."""
+    counted = members.group_by("leg", pl.col("strategy").cast(pl.String)).agg(matches=pl.col("match_id").n_unique(), items=pl.len())
+    return counted.sort("leg", "items", "strategy", descending=[False, True, False])
+
+
+def count_open_items(items: pl.DataFrame) -> pl.DataFrame:
+    """Return `leg, side, kind, currency, items, amount_minor, oldest_on` of open items, most money first."""
+    counted = items.group_by("leg", "side", "kind", "currency").agg(items=pl.len(), amount_minor=pl.col("amount_minor").sum(), oldest_on=pl.col("date").min())
+    return counted.sort("leg", pl.col("amount_minor").abs(), "side", "kind", "currency", descending=[False, True, False, False, False])
 
 
 def headline_figures(statement: pl.DataFrame) -> list[tuple[str, str, str, str, str]]:
@@ -67,10 +72,22 @@ def headline_figures(statement: pl.DataFrame) -> list[tuple[str, str, str, str, 
     closing = statement.filter((pl.col("section") == "books") & (pl.col("line") == "closing"))
     left = statement.filter((pl.col("section") == "bridge") & (pl.col("line") == "unexplained")).select("currency", left="difference")
     rows = closing.join(left, on="currency", how="left").select("currency", "stripe", "ledger", "difference", pl.col("left").fill_null(0)).sort("currency")
-    return [(row[0], *(format_minor(amount, row[0]) for amount in row[1:])) for row in rows.iter_rows()]
+    return [(row[0], *(readable_money(amount, row[0]) for amount in row[1:])) for row in rows.iter_rows()]
 
 
 def bridge_lines(statement: pl.DataFrame) -> pl.DataFrame:
-    """Return `currency, cause, difference` of the bridge's lines that are not zero, totals left out."""
+    """Return `currency, nature, cause, items, difference_minor` of the bridge's lines that are not zero, in the statement's order; totals left out."""
     is_line = (pl.col("section") == "bridge") & ~pl.col("line").is_in(["total"]) & (pl.col("difference").fill_null(0) != 0)
-    return statement.filter(is_line).select("currency", cause="line", difference="difference")
+    cause = pl.when(pl.col("cause").fill_null("") == "").then("line").otherwise("cause")
+    return statement.filter(is_line).select("currency", "nature", "items", cause=cause, difference_minor="difference")
+
+
+def _text(row: Mapping[str, object], column: str) -> str:
+    value = row[column]
+    if value is None:
+        return ""
+    if column.endswith("_minor") and isinstance(value, int):
+        return readable_money(value, str(row["currency"]))
+    if column in VOCABULARY:
+        return str(value).replace("_", " ")
+    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -5,11 +5,11 @@ from datetime import UTC, date, datetime, timedelta
 import polars as pl
 import pytest
 
-from assets.partitions import PullWindow, pull_window
+from assets.partitions import PARTITION_TAG, PullWindow, pull_window, range_tags, run_window
 from assets.planning import Days, complete_through, days_to_pull, pulled_through, record_pull
 from reconciliation.config import Book, Entity, Settings, Start, Stripe
 from reconciliation.connectors.stripe.filing import LOCAL_DAY
-from reconciliation.errors import InputsMissingError
+from reconciliation.errors import InputsMissingError, SettingsError
 from reconciliation.lake import Lake
 
 SETTINGS = Settings(
@@ -98,3 +98,14 @@ def test_a_book_is_complete_as_far_as_the_account_that_was_pulled_least(lake):
 def test_a_window_over_a_change_of_the_clocks_is_as_long_as_its_local_days():
     over = window(date(2026, 10, 24), date(2026, 10, 26))
     assert over.end - over.start == timedelta(days=3, hours=1)
+
+
+def test_what_is_read_once_a_run_covers_the_days_that_the_run_covers():
+    last = date(2026, 10, 26)
+    assert run_window(range_tags("self", first=FIRST, last=last), SETTINGS.calendar) == window(FIRST, last)
+    assert run_window({PARTITION_TAG: f"self|{FIRST}"}, SETTINGS.calendar) == window(FIRST, FIRST)
+
+
+def test_a_run_of_the_pull_without_a_day_is_refused_with_the_next_step():
+    with pytest.raises(SettingsError, match="start the job `pull` with a range of days"):
+        run_window({}, SETTINGS.calendar)

@@ -70,7 +70,7 @@ def test_no_key_and_no_row_of_a_file_reach_dagsters_storage(reconciled):
     stored = b"".join(path.read_bytes() for path in (workplace.folder / ".dagster").rglob("*") if path.is_file())
     lines, breaks = (workplace.lake.read(scope, table) for scope, table in (("work/main/" + MONTH, "ledger_lines"), (month_scope("main", MONTH), "breaks")))
     names = set(lines["counterparty"]) | set(lines["document"]) - {""}
-    shown = set(breaks["counterparty"]) | set(breaks["reference"])
+    shown = set(breaks["reference"])
     assert b"close_package" in stored
     assert b"rk_test_orchestration" not in stored
     assert sorted(name for name in names - shown if name and name.encode() in stored) == []
@@ -93,9 +93,30 @@ def test_the_statement_is_shown_inline_with_a_picture_that_needs_no_network(reco
     metadata = event.asset_materialization.metadata
     assert metadata["statement"].value.startswith("| currency | Stripe | ledger | difference | unexplained |")
     assert len(metadata["statement"].value) < 1000
+    by_cause = [record.data for record in metadata["difference_by_cause"].records]
+    assert by_cause
+    assert all("." not in row["cause"] and "_" not in row["cause"] for row in by_cause)
     picture = metadata["bridge"].value
     assert picture.startswith("![difference by cause](data:image/svg+xml;base64,")
     assert len(picture) < 70_000
+
+
+@pytest.mark.parametrize(
+    ("table", "name", "heading"),
+    [
+        ("breaks", "most_at_risk", "at risk"),
+        ("balances", "balances", "ledger closing"),
+        ("matches", "found_by", "found by"),
+        ("open_items", "open", "oldest"),
+        ("completeness_proofs", "proofs", "why"),
+    ],
+)
+def test_a_page_shows_a_short_table_headed_in_the_words_of_finance(reconciled, table, name, heading):
+    _, instance = reconciled
+    shown = instance.get_latest_materialization_event(dg.AssetKey(table)).asset_materialization.metadata[name]
+    assert 0 < len(shown.records) <= 50
+    assert heading in shown.records[0].data
+    assert heading in [column.name for column in shown.schema.columns]
 
 
 def test_nothing_is_pulled_again_while_the_servers_clock_stands_still(workplace, instance, core):

@@ -74,6 +74,7 @@ PASSING: dict[str, Callable[[], pl.DataFrame]] = {
         date=date(2026, 10, 1),
         component="gross",
     ),
+    "statement": lambda: repeated(currency="GBP", line=["closing", *["timing"] * (ROWS - 3), "unexplained", "total"], difference=[5] * (ROWS - 2) + [0, None]),
     "breaks": lambda: repeated(
         break_id=numbered("br_"),
         leg="books",
@@ -112,8 +113,8 @@ BREAKING: dict[str, pl.Expr | int] = {
     "payouts.status_is_known": pl.lit("lost").alias("status"),
     "payouts.method_is_known": pl.lit("carrier pigeon").alias("method"),
     "payouts.reconciliation_status_is_known": pl.lit("maybe").alias("reconciliation_status"),
-    "payouts.amount_minor_is_not_negative": pl.lit(-1).alias("amount_minor"),
-    "payouts.days_to_arrival_is_not_negative": pl.lit(date(2026, 9, 1)).alias("arrival_on"),
+    "payouts.amount_minor_is_mostly_not_negative": pl.lit(-1).alias("amount_minor"),
+    "payouts.arrival_is_not_before_creation": pl.lit(date(2026, 9, 1)).alias("arrival_on"),
     "payouts.balance_transaction_id_is_mostly_filled": pl.lit("").alias("balance_transaction_id"),
     "ledger_lines.item_id_is_unique": pl.lit("gl_1").alias("item_id"),
     "ledger_lines.currency_is_a_code": pl.lit("£").alias("currency"),
@@ -144,6 +145,8 @@ BREAKING: dict[str, pl.Expr | int] = {
     "items.has_rows": 0,
     "items.component_is_known": pl.lit("tip").alias("component"),
     "items.amount_minor_is_mostly_not_zero": pl.lit(0).alias("amount_minor"),
+    "statement.has_rows": 0,
+    "statement.nothing_is_unexplained": pl.lit(1).alias("difference"),
     "breaks.break_id_is_unique": pl.lit("br_1").alias("break_id"),
     "breaks.leg_is_one_of_its_values": pl.lit("arm").alias("leg"),
     "breaks.currency_is_a_code": pl.lit("gbp").alias("currency"),
@@ -181,6 +184,17 @@ def test_every_rule_refuses_a_batch_made_to_break_it(name: str) -> None:
 @pytest.mark.parametrize("table", sorted(SUITES))
 def test_an_empty_batch_breaks_no_rule_that_would_stop_a_run(table: str) -> None:
     assert evaluate(suite_of(table), PASSING[table]().clear()).failed(is_blocking=True) == ()
+
+
+@pytest.mark.parametrize(("negative", "holds"), [(0, True), (1, True), (2, False)])
+def test_a_tenth_of_the_payouts_may_be_negative_and_no_more(negative: int, holds: bool) -> None:
+    frame = PASSING["payouts"]().with_columns(amount_minor=pl.Series([-1] * negative + [1] * (ROWS - negative)))
+    assert evaluate(suite_of("payouts"), frame).success is holds
+
+
+@pytest.mark.parametrize(("arrival_on", "holds"), [(date(2026, 9, 30), True), (date(2026, 9, 29), False)])
+def test_an_instant_payout_may_seem_to_arrive_a_day_before_its_creation(arrival_on: date, holds: bool) -> None:
+    assert evaluate(suite_of("payouts"), PASSING["payouts"]().with_columns(arrival_on=arrival_on)).success is holds
 
 
 def test_open_sets_never_stop_a_run() -> None:
