@@ -11,27 +11,10 @@ import polars as pl
 from reconciliation.classifier.labels import label_breaks
 from reconciliation.classifier.training import as_month_run, measure_matching, run_with_history
 from reconciliation.pipeline import Reconciliation
+from reconciliation.schemas.breaks import EXCEPTION_CAUSES, UNDETERMINED
 
-# The true exceptions of the vocabulary, and what no rule knows: somebody has to look at both.
-EXCEPTION_CAUSES = [
-    "double_charge",
-    "duplicate_posting",
-    "missing_posting",
-    "wrong_amount",
-    "wrong_currency",
-    "wrong_account",
-    "wrong_period",
-    "reversed_sign",
-    "missing_settlement",
-    "unrecorded_refund",
-    "unrecorded_dispute",
-    "unknown_entry",
-    "posted_after_close",
-    "changed_after_close",
-    "fee_off_contract",
-    "payout_destination_changed",
-    "undetermined",
-]
+ALERTS = [*EXCEPTION_CAUSES, UNDETERMINED]
+"""The true exceptions of the vocabulary, and what no rule knows: somebody has to look at both."""
 
 
 def judge_company(results: Sequence[Reconciliation], *, truth: pl.DataFrame, edges: pl.DataFrame) -> dict[str, float | int]:
@@ -51,7 +34,7 @@ def judge_company(results: Sequence[Reconciliation], *, truth: pl.DataFrame, edg
         labels = label_breaks(result.breaks, items=run.items, members=run.members, truth=of_month).frame
         judged.append(result.breaks.select("break_id", "cause").join(labels.select("break_id", "is_true_exception"), on="break_id"))
     breaks = pl.concat(judged)
-    alerts = breaks["cause"].is_in(EXCEPTION_CAUSES)
+    alerts = breaks["cause"].is_in(ALERTS)
     found = int((alerts & breaks["is_true_exception"]).sum())
     exceptions, alerted = int(breaks["is_true_exception"].sum()), int(alerts.sum())
     return {
