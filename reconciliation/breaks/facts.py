@@ -62,7 +62,7 @@ def gather_facts(around: Surroundings) -> pl.DataFrame:
         .unique()
     )
     facts = facts.with_columns(has_arrived=(pl.col("leg") == "books") & pl.col("payout_id").is_in(arrived.implode()) & (pl.col("category") == "payout"))
-    for part in (_repeated(around, still_open), _other_side(around, still_open), _differences(around, still_open)):
+    for part in (_repeated(around, still_open), _other_side(around, still_open), _differences(around, still_open), _neighbours(around, still_open)):
         facts = facts.join(part, on=["leg", "item_id"], how="left")
     flags = [name for name, dtype in facts.schema.items() if dtype == pl.Boolean]
     counts = [name for name in facts.columns if name.startswith("n_")]
@@ -151,6 +151,25 @@ def _other_side(around: Surroundings, still_open: pl.DataFrame) -> pl.DataFrame:
         facts.join(pointed, on=["leg", "item_id"], how="left")
         .join(on_other_account.with_columns(is_on_other_account=pl.lit(value=True)), on=["leg", "item_id"], how="left")
         .select("leg", "item_id", "n_equal_other_side", "has_reference_other_side", "is_reversed_sign", "is_on_other_account")
+    )
+
+
+def _neighbours(around: Surroundings, still_open: pl.DataFrame) -> pl.DataFrame:
+    """Relate each open item to others of its sort: which share of those of its day, and of those since, is matched.
+
+    Whoever has posted the payments after this one has hardly yet to post this one.
+    """
+    sort = ["leg", "side", "currency", "category", "component"]
+    matched = around.members.select("leg", "item_id", is_matched=pl.lit(value=True))
+    known = around.items.filter(pl.col("side").is_in(["stripe", "ledger", "bank"])).join(matched, on=["leg", "item_id"], how="left")
+    days = known.group_by(*sort, "date").agg(n=pl.len(), posted=pl.col("is_matched").sum()).sort(*sort, "date")
+    since = days.with_columns(n_since=pl.col("n").cum_sum(reverse=True).over(sort), posted_since=pl.col("posted").cum_sum(reverse=True).over(sort))
+    placed = still_open.select("item_id", *sort, "date").join(since, on=[*sort, "date"])
+    return placed.select(
+        "leg",
+        "item_id",
+        share_matched_same_day=pl.when(pl.col("n") > 1).then(pl.col("posted") / (pl.col("n") - 1)),
+        share_matched_since=pl.when(pl.col("n_since") > 1).then(pl.col("posted_since") / (pl.col("n_since") - 1)),
     )
 
 

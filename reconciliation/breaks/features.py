@@ -5,6 +5,7 @@ import polars as pl
 NUMERIC = [
     "age_days", "days_beyond_usual_lag", "days_overdue", "amount_to_median", "n_equal_same_side", "n_equal_other_side", "n_items",
     "difference_share", "difference_minor_a_member", "days_to_cut_off_of_month", "months_carried",
+    "share_matched_same_day", "share_matched_since",
 ]  # fmt: skip
 BOOLEAN = [
     "has_reference", "has_counterparty", "is_repeated", "has_reference_other_side", "is_reversed_sign", "is_on_other_account", "is_converted",

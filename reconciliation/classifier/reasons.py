@@ -49,6 +49,8 @@ WORDS: dict[str, Words] = {
     ),
     "days_to_cut_off_of_month": Words("Dated {value} days before the cut-off (31 means earlier)", "Its date is unknown"),
     "months_carried": Words("Months since the one it belongs to: {value}", "It is of this month"),
+    "share_matched_same_day": Words("Of its sort and day, {value} are matched", "It is the only one of its sort that day", "percent"),
+    "share_matched_since": Words("Of its sort from that day on, {value} are matched", "Nothing of its sort came that day or later", "percent"),
     "has_reference": Words("It carries a reference", "It carries no reference"),
     "has_counterparty": Words("It names a counterparty", "It names no counterparty"),
     "is_repeated": Words("An earlier line has the same amount and reference or text", "No earlier line repeats it"),
