@@ -127,6 +127,8 @@ def total_parts(parts: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFrame:
     found = []
     for bucket, key in BUCKETS.items():
         wanted = keys.filter(pl.col("bucket") == bucket).select("key").unique()
+        if wanted.is_empty():
+            continue
         placed = parts.with_columns(key=key).join(wanted, on="key", how="semi")
         sums = {
             name: pl.struct(
@@ -142,7 +144,9 @@ def total_parts(parts: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFrame:
             wide.select("key", "currency", sums=name).unnest("sums").with_columns(bucket=pl.lit(bucket), set=pl.lit(name), meaning=pl.lit(meaning))
             for name, (meaning, _) in SETS.items()
         ]
-    totals = pl.concat(found).filter(pl.col("n") > 0)
+    schema = {"key": pl.String, "currency": pl.String, "total": pl.Int64, "low": pl.Int64, "high": pl.Int64, "n": pl.UInt32}
+    empty = pl.DataFrame(schema=schema | {"bucket": pl.String, "set": pl.String, "meaning": pl.String})
+    totals = pl.concat([empty, *found]).filter(pl.col("n") > 0)
     return totals.unique(["bucket", "key", "currency", "meaning", "total", "n"], keep="first", maintain_order=True)
 
 
