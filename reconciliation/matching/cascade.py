@@ -6,7 +6,7 @@ is still open; overlapping proposals are settled by score.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
@@ -33,7 +33,8 @@ from reconciliation.schemas.items import EFFECT, ItemReference, MatchMember
 logger = logging.getLogger(__name__)
 
 Strategy = Callable[[Pool], pl.DataFrame]
-BOOKS: tuple[tuple[str, Strategy], ...] = (
+Strategies = tuple[tuple[str, Strategy], ...]
+BOOKS: Strategies = (
     ("returned_journal", match_returned_journals),
     ("named_reversal", match_named_reversals),
     ("opening_write_off", match_opening_write_offs),
@@ -53,14 +54,17 @@ BOOKS: tuple[tuple[str, Strategy], ...] = (
     ("cancelling_lines", match_cancelling_lines),
     ("stripe_reversal", match_stripe_reversals),
 )
-RESIDUALS: tuple[tuple[str, Strategy], ...] = (("exact_reference", partial(match_exact_references, kinds=("stripe_id", "invoice", "document"), score=0.97)),)
-CASH: tuple[tuple[str, Strategy], ...] = (
+RESIDUALS: Strategies = (("exact_reference", partial(match_exact_references, kinds=("stripe_id", "invoice", "document"), score=0.97)),)
+CASH: Strategies = (
     ("payout_reference", match_payout_references),
     ("payout_to_bank", partial(match_payout_lines, other_side="bank")),
     ("stripe_reversal", match_stripe_reversals),
     ("merged_payouts", partial(match_merged_payouts, other_side="bank")),
 )
-STRATEGIES = {"books": BOOKS, "cash": CASH}
+STRATEGIES: Mapping[str, Strategies] = {"books": BOOKS, "cash": CASH}
+SUMS = {"summary", "near_summary", "fee_journal", "reference_group", "merged_payouts"}
+PAIRS: Mapping[str, Strategies] = {leg: tuple(pair for pair in strategies if pair[0] not in SUMS) for leg, strategies in STRATEGIES.items()}
+"""Without the strategies that add several items up."""
 REPEATS = 3
 REFERENCED_MEMBERS_MAX = 20
 
@@ -82,6 +86,7 @@ def match_items(
     journals: pl.DataFrame,
     rates: Rates | None = None,
     settings: MatchingSettings | None = None,
+    strategies: Mapping[str, Strategies] = STRATEGIES,
 ) -> Matching:
     """Match the items of both legs.
 
@@ -92,11 +97,12 @@ def match_items(
         journals: `item_id, journal_id` of items that earlier proposed journals were made for.
         rates: daily rates, which bound what the books may hold for a converted payment.
         settings: windows and tolerances.
+        strategies: of each leg, in order.
     """
     settings = settings or MatchingSettings()
     banded = add_translation_band(items, rates or Rates())
     books, cash = (
-        _run(fill_pool(banded, references, leg=leg, cut_off_on=cut_off_on, journals=journals, settings=settings), STRATEGIES[leg]) for leg in STRATEGIES
+        _run(fill_pool(banded, references, leg=leg, cut_off_on=cut_off_on, journals=journals, settings=settings), strategies[leg]) for leg in strategies
     )
     members = _identify(pl.concat([books, cash]), items)
     residuals = _make_residuals(members, items)
@@ -138,7 +144,7 @@ def _without_own_documents(references: pl.DataFrame, items: pl.DataFrame) -> pl.
     return references.join(own, on="item_id", how="left", maintain_order="left").filter(~is_own.fill_null(value=False)).drop("own", "digits")
 
 
-def _run(pool: Pool, strategies: tuple[tuple[str, Strategy], ...]) -> pl.DataFrame:
+def _run(pool: Pool, strategies: Strategies) -> pl.DataFrame:
     """Run strategies in order over what is still open; returns the members of accepted proposals."""
     labels = pool.items.select("leg", "item_id", "label")
     accepted = [nothing(pool).with_columns(strategy=pl.lit(""))]
