@@ -27,7 +27,7 @@ def balance_snapshots(
     window = lake.run_window(context.run.tags)
     pulled = core.pull_balance(stripe.reader(), account=window.account)
     filed = file_by_moment(pulled.frame, "taken_at", calendar=lake.calendar())
-    lake.write_snapshot("balance_snapshots", window, filed, pages=pulled.pages)
+    lake.write_snapshot("balance_snapshots", window, filed, raw=pulled.raw)
     return dg.MaterializeResult(metadata=describe_rows(pulled.frame))
 
 
@@ -36,18 +36,25 @@ def balance_transactions(
 ) -> Materialized:
     """One row is one movement of the Stripe balance, the source of all money here; used by every later stage."""
     window = lake.window(context.partition_keys)
-    pulled = core.pull_balance_transactions(stripe.reader(), account=window.account, start=window.start, end=window.end)
+    pulled = core.pull_balance_transactions(
+        stripe.reader(),
+        account=window.account,
+        start=window.start,
+        end=window.end,
+        known=lake.read_known("balance_transactions", window),
+        partial=lake.partial_pull(window),
+    )
     filed = file_by_moment(pulled.frame, "created_at", calendar=lake.calendar())
-    lake.write_days("balance_transactions", window, filed, pages=pulled.pages)
+    lake.write_days("balance_transactions", window, filed, raw=pulled.raw)
     return dg.MaterializeResult(metadata=describe_rows(pulled.frame, money="net_minor"), check_results=check_table("balance_transactions", pulled.frame))
 
 
 def payouts(context: dg.AssetExecutionContext, lake: LakeResource, core: dg.ResourceParam[Core], stripe: dg.ResourceParam[StripeAccess]) -> Materialized:
     """One row is one payout to the bank; what arrives there is matched against it."""
     window = lake.window(context.partition_keys)
-    pulled = core.pull_payouts(stripe.reader(), account=window.account, start=window.start, end=window.end)
+    pulled = core.pull_payouts(stripe.reader(), account=window.account, start=window.start, end=window.end, partial=lake.partial_pull(window))
     filed = file_by_moment(pulled.frame, "created_at", calendar=lake.calendar())
-    lake.write_days("payouts", window, filed, pages=pulled.pages)
+    lake.write_days("payouts", window, filed, raw=pulled.raw)
     return dg.MaterializeResult(metadata=describe_rows(pulled.frame), check_results=check_table("payouts", pulled.frame))
 
 
@@ -55,18 +62,18 @@ def payout_members(context: dg.AssetExecutionContext, lake: LakeResource, core: 
     """One row says which movement was paid out with which automatic payout; it ties payouts to what they bundle."""
     window = lake.window(context.partition_keys)
     paid = lake.read_days("payouts", window)
-    pulled = core.pull_payout_members(stripe.reader(), account=window.account, payouts=paid)
+    pulled = core.pull_payout_members(stripe.reader(), account=window.account, payouts=paid, partial=lake.partial_pull(window))
     filed = file_by_payout(pulled.frame, paid, calendar=lake.calendar())
-    lake.write_days("payout_members", window, filed, pages=pulled.pages)
+    lake.write_days("payout_members", window, filed, raw=pulled.raw)
     return dg.MaterializeResult(metadata=describe_rows(pulled.frame, money=None))
 
 
 def stripe_sources(context: dg.AssetExecutionContext, lake: LakeResource, core: dg.ResourceParam[Core], stripe: dg.ResourceParam[StripeAccess]) -> Materialized:
     """One row is the charge, refund, dispute or transfer behind a movement; references and names come from it, money does not."""
     window = lake.window(context.partition_keys)
-    pulled = core.pull_sources(stripe.reader(), account=window.account, start=window.start, end=window.end)
+    pulled = core.pull_sources(stripe.reader(), account=window.account, start=window.start, end=window.end, partial=lake.partial_pull(window))
     filed = file_by_moment(pulled.frame, "created_at", calendar=lake.calendar())
-    lake.write_days("stripe_sources", window, filed, pages=pulled.pages)
+    lake.write_days("stripe_sources", window, filed, raw=pulled.raw)
     return dg.MaterializeResult(metadata=describe_rows(pulled.frame, money=None))
 
 

@@ -1,6 +1,6 @@
 """What assets share: the settings, the lake with its lock, and the working tables of a month."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import date, datetime
@@ -155,14 +155,14 @@ class LakeResource(dg.ConfigurableResource[Any]):
         """Return what a run of the pull covers."""
         return run_window(tags, self.calendar())
 
-    def write_days(self, table: str, window: PullWindow, frame: Frame, *, pages: tuple[bytes, ...]) -> None:
+    def write_days(self, table: str, window: PullWindow, frame: Frame, *, raw: Sequence[bytes]) -> None:
         """Publish what was pulled for the days of a window."""
-        self.open().write_days(table, account=window.account, frame=frame, day_column=LOCAL_DAY, days=list(window.days), pages=pages)
+        self.open().write_days(table, account=window.account, frame=frame, day_column=LOCAL_DAY, days=list(window.days), raw=raw)
 
-    def write_snapshot(self, table: str, window: PullWindow, frame: Frame, *, pages: tuple[bytes, ...]) -> None:
+    def write_snapshot(self, table: str, window: PullWindow, frame: Frame, *, raw: Sequence[bytes]) -> None:
         """Publish a reading of now, which stands for the day it was taken on whatever days are pulled."""
         days = sorted(set(frame[LOCAL_DAY]))
-        self.open().write_days(table, account=window.account, frame=frame, day_column=LOCAL_DAY, days=days, pages=pages)
+        self.open().write_days(table, account=window.account, frame=frame, day_column=LOCAL_DAY, days=days, raw=raw)
 
     def read_days(self, table: str, window: PullWindow) -> Frame:
         """Return what was published for the days of a window."""
@@ -173,7 +173,17 @@ class LakeResource(dg.ConfigurableResource[Any]):
 
     def record_pull(self, window: PullWindow) -> datetime | None:
         """Record how far the account is pulled now."""
-        return planning.record_pull(self.open(), self.settings.read(), window)
+        through = planning.record_pull(self.open(), self.settings.read(), window)
+        self.open().forget_partial_pull(window.account)
+        return through
+
+    def partial_pull(self, window: PullWindow) -> Path:
+        """Return where a pull of an account keeps what it has read until all of it is published."""
+        return self.open().partial_pull(window.account)
+
+    def read_known(self, table: str, window: PullWindow) -> Frame | None:
+        """Return what an earlier pull published for the days of a window, or None."""
+        return self.open().read_days(table, account=window.account, first=window.days[0], last=window.days[-1])
 
     def month(self, key: str) -> MonthWork:
         """Return the working tables of a month of a book."""

@@ -7,6 +7,7 @@ Layout:
     lake.json                        schema version and the books' time zone
     days/<table>/<account>.json      manifest: local day -> file, for everything pulled by day
     scopes/<scope>.json              manifest: table -> file, for everything computed (a month of a book, a lock, …)
+    partial/<account>/               what a pull that is under way, or was killed, has read so far
     files/<table>/<hash>.parquet     tables;  files/raw/<hash>.jsonl.zst  raw pages as they came
 """
 
@@ -14,8 +15,9 @@ import fcntl
 import hashlib
 import io
 import os
+import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -88,7 +90,7 @@ class Lake:
 
     # --- tables by day -------------------------------------------------------------------------------------------
 
-    def write_days(self, table: str, *, account: str, frame: pl.DataFrame, day_column: str, days: list[date], pages: tuple[bytes, ...] = ()) -> None:
+    def write_days(self, table: str, *, account: str, frame: pl.DataFrame, day_column: str, days: list[date], raw: Sequence[bytes] = ()) -> None:
         """Publish what was pulled for some local days, replacing what stood for them.
 
         Args:
@@ -97,12 +99,12 @@ class Lake:
             frame: rows of all the days.
             day_column: its column with each row's local day.
             days: every day that was pulled, with rows or without.
-            pages: the raw responses the frame was made from.
+            raw: the raw responses the frame was made from, as `pack_pages` packs them.
         """
         file = self._store_table(table, frame.sort(frame.columns))
-        raw = self._store_raw(pages)
+        packed = self._store_raw(raw)
         manifest = self._days(table, account)
-        manifest.update({day.isoformat(): {"file": file, "raw": raw, "day_column": day_column} for day in days})
+        manifest.update({day.isoformat(): {"file": file, "raw": packed, "day_column": day_column} for day in days})
         write_atomically(self._days_path(table, account), orjson.dumps(manifest, option=orjson.OPT_SORT_KEYS))
 
     def read_days(self, table: str, *, account: str, first: date | None = None, last: date | None = None) -> pl.DataFrame | None:
@@ -118,6 +120,14 @@ class Lake:
     def pulled_days(self, table: str, *, account: str) -> set[date]:
         """Return the local days that were pulled."""
         return {date.fromisoformat(day) for day in self._days(table, account)}
+
+    def partial_pull(self, account: str) -> Path:
+        """Return the folder in which an unfinished pull of an account leaves what it has read."""
+        return self.root / "partial" / account
+
+    def forget_partial_pull(self, account: str) -> None:
+        """Remove what an unfinished pull left; call it once everything is published."""
+        shutil.rmtree(self.partial_pull(account), ignore_errors=True)
 
     # --- tables by scope -----------------------------------------------------------------------------------------
 
@@ -196,10 +206,17 @@ class Lake:
         frame.write_parquet(buffer, compression="zstd", statistics=False)
         return self._store(f"files/{table}", ".parquet", buffer.getvalue())
 
-    def _store_raw(self, pages: tuple[bytes, ...]) -> str:
-        if not pages:
+    def _store_raw(self, parts: Sequence[bytes]) -> str:
+        """Store packed pages one behind the other, without ever holding them twice."""
+        if not parts:
             return ""
-        return self._store("files/raw", ".jsonl.zst", zstandard.ZstdCompressor(level=3).compress(b"\n".join(page.replace(b"\n", b" ") for page in pages)))
+        digest = hashlib.sha256()
+        for part in parts:
+            digest.update(part)
+        name = f"files/raw/{digest.hexdigest()[:32]}.jsonl.zst"
+        if not (self.root / name).exists():
+            write_atomically(self.root / name, *parts)
+        return name
 
     def _store(self, folder: str, suffix: str, content: bytes) -> str:
         name = f"{folder}/{hashlib.sha256(content).hexdigest()[:32]}{suffix}"
@@ -212,12 +229,28 @@ class Lake:
         return pl.read_parquet(io.BytesIO((self.root / file).read_bytes()))
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def pack_pages(pages: Iterable[bytes]) -> bytes:
+    """Pack raw responses, one a line, compressed; packs may stand one behind the other in a file.
+
+    >>> unpack_pages(pack_pages([b"{}", b'{"a": 1}']) + pack_pages([b"[]"]))
+    [b'{}', b'{"a": 1}', b'[]']
+    """
+    return zstandard.ZstdCompressor(level=3).compress(b"".join(page.replace(b"\n", b" ") + b"\n" for page in pages))
+
+
+def unpack_pages(packed: bytes) -> list[bytes]:
+    """Return the raw responses of one or more packs."""
+    with zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True) as stream:
+        return stream.read().splitlines()
+
+
+def write_atomically(path: Path, *contents: bytes) -> None:
     """Write a file so that a reader sees all of it or none, also after a crash: temporary name, fsync, rename, fsync of the folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with temporary.open("wb") as handle:
-        handle.write(content)
+        for content in contents:
+            handle.write(content)
         handle.flush()
         os.fsync(handle.fileno())
     temporary.replace(path)

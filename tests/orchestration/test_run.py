@@ -171,7 +171,7 @@ def test_a_refusal_of_the_core_reaches_the_caller_as_it_was_said(workplace, inst
 def test_a_short_pull_is_refused_unless_it_is_accepted(workplace, instance, core):
     def short(*arguments, **named) -> Pulled:
         pulled = pull_balance_transactions(*arguments, **named)
-        return replace(pulled, frame=pulled.frame.filter(pl.col("reporting_category") != "refund"), pages=())
+        return replace(pulled, frame=pulled.frame.filter(pl.col("reporting_category") != "refund"), raw=())
 
     losing = replace(core, pull_balance_transactions=short)
     with pytest.raises(IncompletePullError, match="not complete"):

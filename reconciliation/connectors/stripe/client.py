@@ -2,7 +2,8 @@
 
 The official client does authentication, versions and transport. It retries no 429, ignores `Retry-After` and gives up on
 a truncated body, so patience is ours: every read is repeated until it is whole, a bounded number of times and for a bounded
-time. Left out: everything that writes.
+time. Bodies are taken at the client's HTTP hook: its own parsing costs four times what orjson does, and its debug log would
+print names. Left out: everything that writes.
 
 Alone: `StripeReader(key="rk_…", api_base="https://api.stripe.com").clock()`.
 """
@@ -11,8 +12,9 @@ import email.utils
 import logging
 import random
 import re
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -23,6 +25,7 @@ from urllib.parse import urlsplit
 import orjson
 import stripe
 
+from reconciliation.connectors.stripe.pace import Pace
 from reconciliation.errors import SettingsError, StripeAccessError
 
 logger = logging.getLogger(__name__)
@@ -72,15 +75,25 @@ class BackOff:
     longest_seconds: float = 30.0
 
 
+@dataclass(frozen=True)
+class Page:
+    """One page of a list: the body as it came, and its rows."""
+
+    body: bytes
+    rows: list[dict[str, Any]]
+    has_more: bool
+
+
 class StripeRefusedError(StripeAccessError):
     """Stripe answered, and the answer is no.
 
     Attributes:
         status: the HTTP status.
+        parameter: the parameter that Stripe objects to, or an empty text.
     """
 
-    def __init__(self, message: str, *, status: int) -> None:
-        self.status = status
+    def __init__(self, message: str, *, status: int, parameter: str = "") -> None:
+        self.status, self.parameter = status, parameter
         super().__init__(message)
 
 
@@ -109,7 +122,7 @@ def check_key(key: str, api_base: str) -> list[str]:
         kind = "publishable key" if key.startswith("pk_") else "webhook secret"
         raise SettingsError(f"{place}: a {kind} cannot read balances; expected a {_KEY_WANTED}")
     scheme, host = _address(api_base)
-    is_stripe = host == "stripe.com" or host.endswith(".stripe.com")
+    is_stripe = _is_stripe(host)
     is_test = _TEST_KEY.match(key) is not None
     if not is_stripe and not is_test:
         raise SettingsError(
@@ -125,16 +138,41 @@ def check_key(key: str, api_base: str) -> list[str]:
     return warnings
 
 
+class _Transport(stripe.RequestsClient):
+    """The client's own transport, which keeps the body for us and hands the client an empty one."""
+
+    def __init__(self, *, timeout: tuple[float, float], proxy: Any) -> None:
+        super().__init__(timeout=timeout, proxy=proxy)
+        self.taken = threading.local()
+
+    # The library's own subclasses answer bytes too, against the type of its base class.
+    def request(self, method: str, url: str, headers: Mapping[str, str] | None, post_data: Any = None) -> tuple[bytes, int, Mapping[str, str]]:  # type: ignore[override]
+        body, status, answered = super().request(method, url, headers, post_data)
+        self.taken.body = body
+        return (b"{}" if 200 <= status < 300 else body), status, answered
+
+
 class StripeReader:
     """A reader of one Stripe-compatible server. It may be used from several threads at once."""
 
-    def __init__(self, *, key: str, api_base: str, back_off: BackOff = BackOff(), sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self,
+        *,
+        key: str,
+        api_base: str,
+        requests_per_second: float | None = None,
+        back_off: BackOff = BackOff(),
+        timeout_seconds: tuple[float, float] = TIMEOUT_SECONDS,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         """Prepare the reader; nothing is sent yet.
 
         Args:
             key: a restricted, read-only key is enough.
             api_base: `https://api.stripe.com` or a compatible server.
+            requests_per_second: most requests to one endpoint; None is Stripe's own limit at Stripe and no limit elsewhere.
             back_off: how patiently a read is repeated.
+            timeout_seconds: to connect, and between two bytes.
             sleep: what waits; a test passes its own.
 
         Raises:
@@ -144,17 +182,16 @@ class StripeReader:
             logger.warning("%s", warning)
         # Global to the library; the header would report timings of other requests and the operating system.
         stripe.enable_telemetry = False
+        # Its info log has addresses with ids, its debug log whole bodies; ours has counts.
+        logging.getLogger("stripe").setLevel(logging.WARNING)
         _, host = _address(api_base)
         # Blank proxies win over those of the environment: the loopback is never reached through one.
         proxy: Any = {"http": "", "https": ""} if _is_loopback(host) else None
         self._base = api_base.rstrip("/")
-        self._client = stripe.StripeClient(
-            key,
-            base_addresses={"api": self._base},
-            max_network_retries=0,
-            http_client=stripe.RequestsClient(timeout=TIMEOUT_SECONDS, proxy=proxy),
-        )
+        self._transport = _Transport(timeout=timeout_seconds, proxy=proxy)
+        self._client = stripe.StripeClient(key, base_addresses={"api": self._base}, max_network_retries=0, http_client=self._transport)
         self._key, self._back_off, self._sleep = key, back_off, sleep
+        self._pace = Pace.of_stripe(per_endpoint=requests_per_second, is_stripe=_is_stripe(host), is_test=_TEST_KEY.match(key) is not None, sleep=sleep)
 
     def clock(self) -> datetime:
         """Return the server's clock (UTC, whole seconds): the `Date` header of `GET /v1/balance`.
@@ -164,8 +201,8 @@ class StripeReader:
         """
         return self.retrieve_dated("/v1/balance", account=OWN_ACCOUNT)[1]
 
-    def list_pages(self, path: str, *, account: str, **params: object) -> Iterator[bytes]:
-        """Yield the raw pages of a list, newest first, each as it came.
+    def list_pages(self, path: str, *, account: str, **params: object) -> Iterator[Page]:
+        """Yield the pages of a list, newest first, each as it came.
 
         A `starting_after` walk is stable while rows are added at the head; freeze the head with `created={"lt": …}`.
 
@@ -180,16 +217,12 @@ class StripeReader:
         cursors: set[str] = set()
         position: dict[str, object] = {}
         while True:
-            body, last_id = self._repeat(path, account, partial(self._read_page, path, account, {**params, "limit": PAGE_ROWS, **position}))
-            yield body
-            if last_id is None:
+            page = self._repeat(path, account, partial(self._read_page, path, account, {**params, "limit": PAGE_ROWS, **position}, cursors))
+            yield page
+            if not page.has_more:
                 return
-            if last_id in cursors:
-                raise StripeAccessError(
-                    f"{self._base}{path}: a page ends with the object it should come after; the server does not page as Stripe does. Check [stripe] api_base"
-                )
-            cursors.add(last_id)
-            position = {"starting_after": last_id}
+            cursors.add(page.rows[-1]["id"])
+            position = {"starting_after": page.rows[-1]["id"]}
 
     def retrieve(self, path: str, *, account: str, **params: object) -> bytes:
         """Return one object as it came.
@@ -218,26 +251,39 @@ class StripeReader:
     # --- one read ------------------------------------------------------------------------------------------------
 
     def _read(self, path: str, account: str, params: Mapping[str, object]) -> tuple[bytes, Mapping[str, str]]:
+        body, _, headers = self._read_json(path, account, params)
+        return body, headers
+
+    def _read_json(self, path: str, account: str, params: Mapping[str, object]) -> tuple[bytes, Any, Mapping[str, str]]:
+        """Return a body, what it says, and the headers it came with."""
         options = {} if account == OWN_ACCOUNT else {"stripe_account": account}
+        self._pace.wait_turn(path)
         try:
             response = self._client.raw_request("get", path, **params, **options)
         except stripe.StripeError as error:
             # `from None`: the chain of a transport error can hold the request's headers, and with them the key.
             raise self._classify(error, path=path, account=account) from None
-        return response.body.encode(), response.headers
-
-    def _read_page(self, path: str, account: str, params: Mapping[str, object]) -> tuple[bytes, str | None]:
-        """Return a page and the cursor to the next one, None after the last."""
-        body, _ = self._read(path, account, params)
+        body: bytes = self._transport.taken.body
         try:
-            page = orjson.loads(body)
-            has_more, rows = page["has_more"], page["data"]
+            return body, orjson.loads(body), response.headers
+        except orjson.JSONDecodeError:
+            raise _TransientError(f"answered {response.code} with a body that is cut off or no JSON") from None
+
+    def _read_page(self, path: str, account: str, params: Mapping[str, object], cursors: Set[str]) -> Page:
+        """Return a page that can be followed: it has rows if it promises more, and does not end where an earlier one did."""
+        body, content, _ = self._read_json(path, account, params)
+        try:
+            has_more, rows = bool(content["has_more"]), content["data"]
             last_id = rows[-1]["id"] if rows else None
-        except (ValueError, KeyError, TypeError) as error:
+        except (KeyError, TypeError) as error:
             raise _TransientError(f"200 with a body that is no list page ({type(error).__name__})") from None
         if has_more and last_id is None:
             raise _TransientError("a page without rows that says there are more")
-        return body, last_id if has_more else None
+        if has_more and last_id in cursors:
+            raise _TransientError(
+                "a page ends with the object it should come after, so the server does not page as Stripe does (if it stays, check [stripe] api_base)"
+            )
+        return Page(body, rows, has_more)
 
     def _repeat(self, path: str, account: str, read: Callable[[], T]) -> T:
         waited = 0.0
@@ -278,7 +324,8 @@ class StripeReader:
             return _TransientError(f"answered {status}", retry_after=_retry_after(error))
         if 200 <= status < 300:
             return _TransientError(f"answered {status} with a body that is cut off or no JSON")
-        return StripeRefusedError(self._refusal(status, observed, path=path, account=account), status=status)
+        parameter = str(error.param or "") if isinstance(error, stripe.InvalidRequestError) else ""
+        return StripeRefusedError(self._refusal(status, observed, path=path, account=account), status=status, parameter=parameter)
 
     def _refusal(self, status: int, observed: str, *, path: str, account: str) -> str:
         resource = path.removeprefix("/v1/").split("/")[0]
@@ -329,6 +376,10 @@ def _address(api_base: str) -> tuple[str, str]:
             f'[stripe] api_base = {_KEY_LIKE.sub("[key]", api_base)!r} is no web address; expected "https://api.stripe.com" or the URL of a compatible server'
         )
     return parts.scheme, host.lower()
+
+
+def _is_stripe(host: str) -> bool:
+    return host == "stripe.com" or host.endswith(".stripe.com")
 
 
 def _is_loopback(host: str) -> bool:

@@ -5,7 +5,8 @@ overlapping pages bring, are removed by id. A page that is not what Stripe docum
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -96,6 +97,32 @@ REFERENCE_LENGTH_MAX = 64
 S = TypeVar("S", bound=dy.Schema)
 
 
+@dataclass(frozen=True)
+class ListParser:
+    """How pages of a list become a table, in two steps: `read` takes pages as they come, `finish` many rows at once.
+
+    Attributes:
+        what: what the list holds, for messages.
+        shape: fields that are read, as the pages have them.
+        finish: raw rows and the account -> the typed table.
+        prepare: mends what no column type holds, row by row.
+    """
+
+    what: str
+    shape: Mapping[str, Any]
+    finish: Callable[[pl.DataFrame, str], pl.DataFrame]
+    prepare: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+
+    def read(self, pages: Sequence[bytes]) -> pl.DataFrame:
+        """Read pages into columns.
+
+        Raises:
+            StripeAccessError: a page is no list of such objects.
+        """
+        rows = _rows(pages)
+        return _to_frame(rows if self.prepare is None else list(map(self.prepare, rows)), self.shape, what=self.what)
+
+
 def parse_balance_transactions(pages: Sequence[bytes], *, account: str) -> dy.DataFrame[BalanceTransaction]:
     """Parse pages of `/v1/balance_transactions`.
 
@@ -103,33 +130,7 @@ def parse_balance_transactions(pages: Sequence[bytes], *, account: str) -> dy.Da
         StripeAccessError: a page is no list of balance transactions, or a row breaks a law of Stripe's own
             (net = amount - fee, fee = sum of its details).
     """
-    raw = _to_frame(_rows(pages), _TRANSACTION, what="balance transactions")
-    details = pl.col("fee_details").fill_null([])
-    return _checked(
-        BalanceTransaction,
-        raw.select(
-            stripe_account=pl.lit(account),
-            balance_transaction_id="id",
-            created_at=_instant("created"),
-            available_at=_instant("available_on"),
-            amount_minor="amount",
-            fee_minor="fee",
-            net_minor="net",
-            fee_tax_minor=_detail_sum(details, "tax"),
-            withheld_tax_minor=_detail_sum(details, "withheld_tax"),
-            application_fee_minor=_detail_sum(details, "application_fee"),
-            fee_details_minor=details.list.eval(pl.element().struct.field("amount")).list.sum(),
-            currency=pl.col("currency").str.to_uppercase(),
-            type="type",
-            # Old API versions have no balance types: everything was payments.
-            reporting_category=pl.col("reporting_category").fill_null(pl.col("type")),
-            balance_type=pl.col("balance_type").fill_null("payments"),
-            status="status",
-            source_id="source",
-            description=pl.col("description").fill_null(""),
-        ),
-        key="balance_transaction_id",
-    )
+    return _finish_transactions(TRANSACTIONS.read(pages), account)
 
 
 def parse_payouts(pages: Sequence[bytes], *, account: str) -> dy.DataFrame[Payout]:
@@ -138,29 +139,7 @@ def parse_payouts(pages: Sequence[bytes], *, account: str) -> dy.DataFrame[Payou
     Raises:
         StripeAccessError: a page is no list of payouts.
     """
-    raw = _to_frame(_rows(pages), _PAYOUT, what="payouts")
-    return _checked(
-        Payout,
-        raw.select(
-            stripe_account=pl.lit(account),
-            payout_id="id",
-            amount_minor="amount",
-            currency=pl.col("currency").str.to_uppercase(),
-            created_at=_instant("created"),
-            arrival_on=pl.from_epoch("arrival_date", "s").dt.date(),
-            is_automatic=pl.col("automatic").fill_null(False),
-            method=pl.col("method").fill_null(""),
-            status="status",
-            reconciliation_status=pl.col("reconciliation_status").fill_null("not_applicable"),
-            balance_transaction_id="balance_transaction",
-            failure_balance_transaction_id="failure_balance_transaction",
-            failure_code="failure_code",
-            trace_id=pl.col("trace_id").struct.field("value"),
-            statement_descriptor="statement_descriptor",
-            destination_id="destination",
-        ),
-        key="payout_id",
-    )
+    return _finish_payouts(PAYOUTS.read(pages), account)
 
 
 def parse_payout_members(pages: Mapping[str, Sequence[bytes]], *, account: str) -> dy.DataFrame[PayoutMember]:
@@ -188,7 +167,7 @@ def parse_payout_members(pages: Mapping[str, Sequence[bytes]], *, account: str) 
 
 
 def parse_sources(pages: Sequence[bytes], *, account: str) -> dy.DataFrame[StripeSource]:
-    """Parse pages of charges, refunds, disputes, transfers and application fees, for names and references.
+    """Parse pages of charges, refunds, disputes, transfers, application fees and top-ups, for names and references.
 
     A charge carries its own id as `charge_id`; a refund, dispute or application fee that of its charge, a transfer that of
     the charge it passes on.
@@ -196,34 +175,7 @@ def parse_sources(pages: Sequence[bytes], *, account: str) -> dy.DataFrame[Strip
     Raises:
         StripeAccessError: a page is no list of such objects.
     """
-    # Metadata has free keys, which no column type holds: it becomes a list of pairs at the hand-over from JSON.
-    rows = [{**row, "metadata": [{"key": key, "value": value} for key, value in sorted((row.get("metadata") or {}).items())]} for row in _rows(pages)]
-    raw = _to_frame(rows, _SOURCE, what="charges, refunds, disputes, transfers or application fees")
-    shown = pl.col("presentment_details").struct.field
-    moved_back = pl.when(pl.col("reversed")).then(pl.lit("reversed")).when(pl.col("refunded")).then(pl.lit("refunded"))
-    return _checked(
-        StripeSource,
-        raw.select(
-            stripe_account=pl.lit(account),
-            source_id="id",
-            object="object",
-            created_at=_instant("created"),
-            charge_id=pl.when(pl.col("object") == "charge").then("id").otherwise(pl.coalesce("charge", "source_transaction")),
-            payment_intent_id="payment_intent",
-            customer_id="customer",
-            counterparty=pl.coalesce(
-                _not_blank(pl.col("billing_details").struct.field("name")), _not_blank(pl.col("shipping").struct.field("name")), pl.lit("")
-            ),
-            description=pl.col("description").fill_null(""),
-            references=_references(),
-            presentment_amount_minor=pl.coalesce(shown("presentment_amount"), pl.col("amount")),
-            presentment_currency=pl.coalesce(shown("presentment_currency"), pl.col("currency")).str.to_uppercase(),
-            # Stripe calls an authorization that was never captured succeeded too; it moved no money.
-            status=pl.when(pl.col("captured").not_()).then(pl.lit("uncaptured")).otherwise(pl.coalesce("status", moved_back, pl.lit(""))),
-            reason=pl.coalesce("reason", "failure_reason", "failure_code"),
-        ),
-        key="source_id",
-    )
+    return _finish_sources(SOURCES.read(pages), account)
 
 
 def parse_balance(body: bytes, *, account: str, taken_at: datetime) -> dy.DataFrame[BalanceSnapshot]:
@@ -254,15 +206,97 @@ def parse_balance(body: bytes, *, account: str, taken_at: datetime) -> dy.DataFr
     )
 
 
-def created_range(page: bytes) -> tuple[int, int] | None:
-    """Return the oldest and newest `created` (epoch seconds) of a page, None of an empty one."""
-    moments = [row["created"] for row in _rows([page])]
-    return (min(moments), max(moments)) if moments else None
+def _finish_transactions(raw: pl.DataFrame, account: str) -> dy.DataFrame[BalanceTransaction]:
+    details = pl.col("fee_details").fill_null([])
+    return _checked(
+        BalanceTransaction,
+        raw.select(
+            stripe_account=pl.lit(account),
+            balance_transaction_id="id",
+            created_at=_instant("created"),
+            available_at=_instant("available_on"),
+            amount_minor="amount",
+            fee_minor="fee",
+            net_minor="net",
+            fee_tax_minor=_detail_sum(details, "tax"),
+            withheld_tax_minor=_detail_sum(details, "withheld_tax"),
+            application_fee_minor=_detail_sum(details, "application_fee"),
+            fee_details_minor=details.list.eval(pl.element().struct.field("amount")).list.sum(),
+            currency=pl.col("currency").str.to_uppercase(),
+            type="type",
+            # Old API versions have no balance types: everything was payments.
+            reporting_category=pl.col("reporting_category").fill_null(pl.col("type")),
+            balance_type=pl.col("balance_type").fill_null("payments"),
+            status="status",
+            source_id="source",
+            description=pl.col("description").fill_null(""),
+        ),
+        key="balance_transaction_id",
+        fixed=("created_at", "amount_minor", "fee_minor", "net_minor", "currency", "balance_type"),
+    )
 
 
-def has_more(page: bytes) -> bool:
-    """Say whether a page is followed by another."""
-    return bool(_decode(page, what="a list").get("has_more"))
+def _finish_payouts(raw: pl.DataFrame, account: str) -> dy.DataFrame[Payout]:
+    return _checked(
+        Payout,
+        raw.select(
+            stripe_account=pl.lit(account),
+            payout_id="id",
+            amount_minor="amount",
+            currency=pl.col("currency").str.to_uppercase(),
+            created_at=_instant("created"),
+            arrival_on=pl.from_epoch("arrival_date", "s").dt.date(),
+            is_automatic=pl.col("automatic").fill_null(False),
+            method=pl.col("method").fill_null(""),
+            status="status",
+            reconciliation_status=pl.col("reconciliation_status").fill_null("not_applicable"),
+            balance_transaction_id="balance_transaction",
+            failure_balance_transaction_id="failure_balance_transaction",
+            failure_code="failure_code",
+            trace_id=pl.col("trace_id").struct.field("value"),
+            statement_descriptor="statement_descriptor",
+            destination_id="destination",
+        ),
+        key="payout_id",
+    )
+
+
+def _prepare_source(row: dict[str, Any]) -> dict[str, Any]:
+    """Turn metadata, whose keys are free, into a list of pairs."""
+    return {**row, "metadata": [{"key": key, "value": value} for key, value in sorted((row.get("metadata") or {}).items())]}
+
+
+def _finish_sources(raw: pl.DataFrame, account: str) -> dy.DataFrame[StripeSource]:
+    shown = pl.col("presentment_details").struct.field
+    moved_back = pl.when(pl.col("reversed")).then(pl.lit("reversed")).when(pl.col("refunded")).then(pl.lit("refunded"))
+    return _checked(
+        StripeSource,
+        raw.select(
+            stripe_account=pl.lit(account),
+            source_id="id",
+            object="object",
+            created_at=_instant("created"),
+            charge_id=pl.when(pl.col("object") == "charge").then("id").otherwise(pl.coalesce("charge", "source_transaction")),
+            payment_intent_id="payment_intent",
+            customer_id="customer",
+            counterparty=pl.coalesce(
+                _not_blank(pl.col("billing_details").struct.field("name")), _not_blank(pl.col("shipping").struct.field("name")), pl.lit("")
+            ),
+            description=pl.col("description").fill_null(""),
+            references=_references(),
+            presentment_amount_minor=pl.coalesce(shown("presentment_amount"), pl.col("amount")),
+            presentment_currency=pl.coalesce(shown("presentment_currency"), pl.col("currency")).str.to_uppercase(),
+            # Stripe calls an authorization that was never captured succeeded too; it moved no money.
+            status=pl.when(pl.col("captured").not_()).then(pl.lit("uncaptured")).otherwise(pl.coalesce("status", moved_back, pl.lit(""))),
+            reason=pl.coalesce("reason", "failure_reason", "failure_code"),
+        ),
+        key="source_id",
+    )
+
+
+TRANSACTIONS = ListParser("balance transactions", _TRANSACTION, _finish_transactions)
+PAYOUTS = ListParser("payouts", _PAYOUT, _finish_payouts)
+SOURCES = ListParser("charges, refunds, disputes, transfers, application fees or top-ups", _SOURCE, _finish_sources, _prepare_source)
 
 
 def name_ids(ids: pl.Series) -> str:
@@ -305,9 +339,20 @@ def _to_frame(rows: Sequence[Mapping[str, Any]], schema: Mapping[str, Any], *, w
         ) from error
 
 
-def _checked(schema: type[S], frame: pl.DataFrame, *, key: str) -> dy.DataFrame[S]:
-    """Remove duplicates, which overlapping pages bring, and check what Stripe promises about its own rows."""
-    result = schema.filter(frame.unique(schema.primary_key(), keep="first", maintain_order=True), cast=True)
+def _checked(schema: type[S], frame: pl.DataFrame, *, key: str, fixed: Sequence[str] = ()) -> dy.DataFrame[S]:
+    """Remove duplicates, which overlapping pages bring, and check what Stripe promises about its own rows.
+
+    Of two readings of a row the later one counts; what can never change must be the same in both.
+    """
+    last = frame.unique(schema.primary_key(), keep="last", maintain_order=True)
+    if fixed and last.height < frame.height:
+        readings = frame.select(*schema.primary_key(), *fixed).unique()
+        torn = readings.filter(pl.struct(schema.primary_key()).is_duplicated())[key].unique().sort()
+        if torn.len():
+            raise StripeAccessError(
+                f"Stripe answered two different readings of balance transactions: {name_ids(torn)}; repeat the run, and if it stays, ask Stripe"
+            )
+    result = schema.filter(last, cast=True)
     counts = result.failure.counts()
     if counts:
         rules = ", ".join(f"{rule} ({count})" for rule, count in sorted(counts.items()))

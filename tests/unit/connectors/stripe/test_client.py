@@ -51,7 +51,7 @@ def reader(url: str, waits: list[float], **patience: float) -> StripeReader:
 
 
 def read(url: str, waits: list[float], **patience: float) -> list[bytes]:
-    return list(reader(url, waits, **patience).list_pages("/v1/balance_transactions", account="self"))
+    return [page.body for page in reader(url, waits, **patience).list_pages("/v1/balance_transactions", account="self")]
 
 
 def test_a_rate_limit_is_waited_out_for_as_long_as_the_server_asks(serving):

@@ -7,8 +7,6 @@ import polars as pl
 import pytest
 
 from reconciliation.connectors.stripe.parse import (
-    created_range,
-    has_more,
     name_ids,
     parse_balance,
     parse_balance_transactions,
@@ -268,10 +266,16 @@ def test_a_balance_is_available_and_pending_by_currency_and_type():
     ]
 
 
-def test_a_page_says_its_range_and_whether_more_follows():
-    assert created_range(page(transaction(created=9), transaction(created=4))) == (4, 9)
-    assert created_range(page()) is None
-    assert has_more(page(more=True))
+def test_of_two_readings_of_a_row_the_later_counts():
+    parsed = parse_balance_transactions([page(transaction(status="pending")), page(transaction(status="available"))], account="self")
+    assert parsed["status"].to_list() == ["available"]
+
+
+def test_two_amounts_for_one_transaction_are_refused():
+    changed = transaction()
+    changed["amount"], changed["net"] = int(str(changed["amount"])) + 1, int(str(changed["net"])) + 1
+    with pytest.raises(StripeAccessError, match=r"two different readings of balance transactions: txn_"):
+        parse_balance_transactions([page(transaction()), page(changed)], account="self")
 
 
 def test_at_most_ten_ids_are_named_and_all_are_counted():
