@@ -32,6 +32,9 @@ logger = logging.getLogger(__name__)
 
 OWN_ACCOUNT = "self"
 PAGE_ROWS = 100
+CONNECTIONS_MAX = 16
+"""Kept open for the threads that read."""
+
 TIMEOUT_SECONDS = (10.0, 60.0)
 """To connect, and between two bytes. A page of 100 rows takes Stripe well under a second."""
 
@@ -141,9 +144,18 @@ def check_key(key: str, api_base: str) -> list[str]:
 class _Transport(stripe.RequestsClient):
     """The client's own transport, which keeps the body for us and hands the client an empty one."""
 
-    def __init__(self, *, timeout: tuple[float, float], proxy: Any) -> None:
-        super().__init__(timeout=timeout, proxy=proxy)
+    def __init__(self, *, base: str, timeout: tuple[float, float]) -> None:
+        super().__init__(timeout=timeout)
         self.taken = threading.local()
+        session: Any = self.requests.Session()
+        # The environment's proxies are looked up once and not with each request, which would cost as much as parsing the page;
+        # the loopback is never reached through one. Nothing else of the environment, as .netrc, may touch the request.
+        session.proxies = {} if _is_loopback(_address(base)[1]) else self.requests.utils.get_environ_proxies(base)
+        session.trust_env = False
+        adapter = self.requests.adapters.HTTPAdapter(pool_maxsize=CONNECTIONS_MAX)
+        session.mount("https://", adapter)
+        session.mount("http://", adapter)
+        self._session = session
 
     # The library's own subclasses answer bytes too, against the type of its base class.
     def request(self, method: str, url: str, headers: Mapping[str, str] | None, post_data: Any = None) -> tuple[bytes, int, Mapping[str, str]]:  # type: ignore[override]
@@ -185,10 +197,8 @@ class StripeReader:
         # Its info log has addresses with ids, its debug log whole bodies; ours has counts.
         logging.getLogger("stripe").setLevel(logging.WARNING)
         _, host = _address(api_base)
-        # Blank proxies win over those of the environment: the loopback is never reached through one.
-        proxy: Any = {"http": "", "https": ""} if _is_loopback(host) else None
         self._base = api_base.rstrip("/")
-        self._transport = _Transport(timeout=timeout_seconds, proxy=proxy)
+        self._transport = _Transport(base=self._base, timeout=timeout_seconds)
         self._client = stripe.StripeClient(key, base_addresses={"api": self._base}, max_network_retries=0, http_client=self._transport)
         self._key, self._back_off, self._sleep = key, back_off, sleep
         self._pace = Pace.of_stripe(per_endpoint=requests_per_second, is_stripe=_is_stripe(host), is_test=_TEST_KEY.match(key) is not None, sleep=sleep)

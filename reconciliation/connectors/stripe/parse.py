@@ -4,7 +4,6 @@ Types, categories and statuses stay as Stripe writes them: they are open sets, a
 overlapping pages bring, are removed by id. A page that is not what Stripe documents is refused, never read in part.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,9 +21,9 @@ SHOWN_IN_BALANCE = ("payments", "refund_and_dispute_prefunding", "issuing")
 
 IDS_NAMED_MAX = 10
 
-# The integer columns of Stripe's objects. The frame builder would cut a fraction off without a word.
-_FRACTION = re.compile(rb'"(?:amount|fee|net|created|available_on|arrival_date|presentment_amount)"\s*:\s*-?\d+[.eE]')
+_OWN_COMPONENTS = ("tax", "withheld_tax", "application_fee")
 
+# Fields that are read, with their types: `a` of the object, `a.b` of an object in it, `a[].b` of each object of a list in it.
 _TRANSACTION = {
     "id": pl.String,
     "created": pl.Int64,
@@ -32,7 +31,6 @@ _TRANSACTION = {
     "amount": pl.Int64,
     "fee": pl.Int64,
     "net": pl.Int64,
-    "fee_details": pl.List(pl.Struct({"amount": pl.Int64, "type": pl.String})),
     "currency": pl.String,
     "type": pl.String,
     "reporting_category": pl.String,
@@ -54,11 +52,10 @@ _PAYOUT = {
     "balance_transaction": pl.String,
     "failure_balance_transaction": pl.String,
     "failure_code": pl.String,
-    "trace_id": pl.Struct({"value": pl.String}),
+    "trace_id.value": pl.String,
     "statement_descriptor": pl.String,
     "destination": pl.String,
 }
-_NAME = pl.Struct({"name": pl.String})
 _SOURCE = {
     "id": pl.String,
     "object": pl.String,
@@ -69,10 +66,13 @@ _SOURCE = {
     "source_transaction": pl.String,
     "payment_intent": pl.String,
     "customer": pl.String,
-    "billing_details": _NAME,
-    "shipping": _NAME,
+    "billing_details.name": pl.String,
+    "shipping.name": pl.String,
     "description": pl.String,
-    "presentment_details": pl.Struct({"presentment_amount": pl.Int64, "presentment_currency": pl.String}),
+    "presentment_details.presentment_amount": pl.Int64,
+    "presentment_details.presentment_currency": pl.String,
+    "balance_transaction": pl.String,
+    "balance_transactions[].id": pl.List(pl.String),
     "status": pl.String,
     "captured": pl.Boolean,
     "reversed": pl.Boolean,
@@ -106,12 +106,14 @@ class ListParser:
         shape: fields that are read, as the pages have them.
         finish: raw rows and the account -> the typed table.
         prepare: mends what no column type holds, row by row.
+        derive: whole numbers that are made from several fields, for all rows at once.
     """
 
     what: str
     shape: Mapping[str, Any]
     finish: Callable[[pl.DataFrame, str], pl.DataFrame]
     prepare: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+    derive: Callable[[Sequence[Mapping[str, Any]]], dict[str, list[Any]]] | None = None
 
     def read(self, pages: Sequence[bytes]) -> pl.DataFrame:
         """Read pages into columns.
@@ -120,7 +122,7 @@ class ListParser:
             StripeAccessError: a page is no list of such objects.
         """
         rows = _rows(pages)
-        return _to_frame(rows if self.prepare is None else list(map(self.prepare, rows)), self.shape, what=self.what)
+        return _to_frame(rows if self.prepare is None else list(map(self.prepare, rows)), self.shape, what=self.what, derive=self.derive)
 
 
 def parse_balance_transactions(pages: Sequence[bytes], *, account: str) -> dy.DataFrame[BalanceTransaction]:
@@ -207,7 +209,6 @@ def parse_balance(body: bytes, *, account: str, taken_at: datetime) -> dy.DataFr
 
 
 def _finish_transactions(raw: pl.DataFrame, account: str) -> dy.DataFrame[BalanceTransaction]:
-    details = pl.col("fee_details").fill_null([])
     return _checked(
         BalanceTransaction,
         raw.select(
@@ -218,10 +219,10 @@ def _finish_transactions(raw: pl.DataFrame, account: str) -> dy.DataFrame[Balanc
             amount_minor="amount",
             fee_minor="fee",
             net_minor="net",
-            fee_tax_minor=_detail_sum(details, "tax"),
-            withheld_tax_minor=_detail_sum(details, "withheld_tax"),
-            application_fee_minor=_detail_sum(details, "application_fee"),
-            fee_details_minor=details.list.eval(pl.element().struct.field("amount")).list.sum(),
+            fee_tax_minor="tax",
+            withheld_tax_minor="withheld_tax",
+            application_fee_minor="application_fee",
+            fee_details_minor="fee_details",
             currency=pl.col("currency").str.to_uppercase(),
             type="type",
             # Old API versions have no balance types: everything was payments.
@@ -253,7 +254,7 @@ def _finish_payouts(raw: pl.DataFrame, account: str) -> dy.DataFrame[Payout]:
             balance_transaction_id="balance_transaction",
             failure_balance_transaction_id="failure_balance_transaction",
             failure_code="failure_code",
-            trace_id=pl.col("trace_id").struct.field("value"),
+            trace_id="trace_id.value",
             statement_descriptor="statement_descriptor",
             destination_id="destination",
         ),
@@ -267,7 +268,6 @@ def _prepare_source(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _finish_sources(raw: pl.DataFrame, account: str) -> dy.DataFrame[StripeSource]:
-    shown = pl.col("presentment_details").struct.field
     moved_back = pl.when(pl.col("reversed")).then(pl.lit("reversed")).when(pl.col("refunded")).then(pl.lit("refunded"))
     return _checked(
         StripeSource,
@@ -279,24 +279,17 @@ def _finish_sources(raw: pl.DataFrame, account: str) -> dy.DataFrame[StripeSourc
             charge_id=pl.when(pl.col("object") == "charge").then("id").otherwise(pl.coalesce("charge", "source_transaction")),
             payment_intent_id="payment_intent",
             customer_id="customer",
-            counterparty=pl.coalesce(
-                _not_blank(pl.col("billing_details").struct.field("name")), _not_blank(pl.col("shipping").struct.field("name")), pl.lit("")
-            ),
+            counterparty=pl.coalesce(_not_blank(pl.col("billing_details.name")), _not_blank(pl.col("shipping.name")), pl.lit("")),
             description=pl.col("description").fill_null(""),
             references=_references(),
-            presentment_amount_minor=pl.coalesce(shown("presentment_amount"), pl.col("amount")),
-            presentment_currency=pl.coalesce(shown("presentment_currency"), pl.col("currency")).str.to_uppercase(),
+            presentment_amount_minor=pl.coalesce("presentment_details.presentment_amount", "amount"),
+            presentment_currency=pl.coalesce("presentment_details.presentment_currency", "currency").str.to_uppercase(),
             # Stripe calls an authorization that was never captured succeeded too; it moved no money.
             status=pl.when(pl.col("captured").not_()).then(pl.lit("uncaptured")).otherwise(pl.coalesce("status", moved_back, pl.lit(""))),
             reason=pl.coalesce("reason", "failure_reason", "failure_code"),
         ),
         key="source_id",
     )
-
-
-TRANSACTIONS = ListParser("balance transactions", _TRANSACTION, _finish_transactions)
-PAYOUTS = ListParser("payouts", _PAYOUT, _finish_payouts)
-SOURCES = ListParser("charges, refunds, disputes, transfers, application fees or top-ups", _SOURCE, _finish_sources, _prepare_source)
 
 
 def name_ids(ids: pl.Series) -> str:
@@ -310,10 +303,6 @@ def name_ids(ids: pl.Series) -> str:
 
 
 def _decode(body: bytes, *, what: str) -> dict[str, Any]:
-    if _FRACTION.search(body):
-        raise StripeAccessError(
-            f"an answer that should hold {what} has an amount or a time that is no whole number; Stripe writes integers. Check [stripe] api_base"
-        )
     try:
         content = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -330,13 +319,38 @@ def _rows(pages: Sequence[bytes]) -> list[dict[str, Any]]:
     return rows
 
 
-def _to_frame(rows: Sequence[Mapping[str, Any]], schema: Mapping[str, Any], *, what: str) -> pl.DataFrame:
+def _to_frame(
+    rows: Sequence[Mapping[str, Any]],
+    shape: Mapping[str, Any],
+    *,
+    what: str,
+    derive: Callable[[Sequence[Mapping[str, Any]]], dict[str, list[Any]]] | None = None,
+) -> pl.DataFrame:
+    """Put fields into columns, strictly: what is of another type than Stripe's is refused and never converted."""
+    columns, field = [], "fee_details"
     try:
-        return pl.from_dicts(rows, schema=schema)
-    except (pl.exceptions.PolarsError, TypeError, OverflowError) as error:
+        columns += [pl.Series(name, values, dtype=pl.Int64, strict=True) for name, values in (derive(rows) if derive else {}).items()]
+        for field, kind in shape.items():
+            columns.append(pl.Series(field, _values(rows, field), dtype=kind, strict=True))
+    except (pl.exceptions.PolarsError, TypeError, AttributeError, KeyError, OverflowError) as error:
+        if "Float" in str(error):
+            raise StripeAccessError(
+                f"an answer that should hold {what} has an amount or a time ({field}) that is no whole number; Stripe writes integers. Check [stripe] api_base"
+            ) from None
         raise StripeAccessError(
-            f"an answer that should hold {what} does not have Stripe's shape ({type(error).__name__}); check [stripe] api_base and the API version"
-        ) from error
+            f"an answer that should hold {what} does not have Stripe's shape ({field}: {type(error).__name__}); check [stripe] api_base and the API version"
+        ) from None
+    return pl.DataFrame(columns)
+
+
+def _values(rows: Sequence[Mapping[str, Any]], field: str) -> list[Any]:
+    outer, is_list, inner = field.partition("[].")
+    if is_list:
+        return [[item.get(inner) for item in row.get(outer) or ()] for row in rows]
+    outer, is_nested, inner = field.partition(".")
+    if is_nested:
+        return [(row.get(outer) or {}).get(inner) for row in rows]
+    return [row.get(field) for row in rows]
 
 
 def _checked(schema: type[S], frame: pl.DataFrame, *, key: str, fixed: Sequence[str] = ()) -> dy.DataFrame[S]:
@@ -365,9 +379,17 @@ def _instant(column: str) -> pl.Expr:
     return pl.from_epoch(column, "s").dt.replace_time_zone("UTC").dt.cast_time_unit("us")
 
 
-def _detail_sum(details: pl.Expr, kind: str) -> pl.Expr:
-    of_kind = pl.when(pl.element().struct.field("type") == kind).then(pl.element().struct.field("amount")).otherwise(0)
-    return details.list.eval(of_kind).list.sum()
+def _sum_details(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Add up the details of each row's fee: all of them, and by the types that become components of their own.
+
+    In plain integers and before the columns are made: a column of lists of objects costs more than all the others together.
+    """
+    details = [row.get("fee_details") or () for row in rows]
+    kinds = {detail["type"] for listed in details for detail in listed}
+    sums = {"fee_details": [sum([detail["amount"] for detail in listed]) for listed in details]}
+    for kind in _OWN_COMPONENTS:
+        sums[kind] = [sum([detail["amount"] for detail in listed if detail["type"] == kind]) for listed in details] if kind in kinds else [0] * len(rows)
+    return sums
 
 
 def _not_blank(text: pl.Expr) -> pl.Expr:
@@ -389,3 +411,8 @@ def _references() -> pl.Expr:
     ).list.drop_nulls()
     fields = pl.concat_list("receipt_number", "transfer_group").list.drop_nulls()
     return pl.concat_list(from_metadata, pl.concat_list("invoice").list.drop_nulls(), from_text, fields).list.unique(maintain_order=True)
+
+
+TRANSACTIONS = ListParser("balance transactions", _TRANSACTION, _finish_transactions, derive=_sum_details)
+PAYOUTS = ListParser("payouts", _PAYOUT, _finish_payouts)
+SOURCES = ListParser("charges, refunds, disputes, transfers, application fees or top-ups", _SOURCE, _finish_sources, _prepare_source)
