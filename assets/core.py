@@ -38,7 +38,8 @@ class StripeAccess:
         Raises:
             SettingsError: there is no key, or it may not be sent to this server.
         """
-        return StripeReader(key=self.key or stripe_key(), api_base=self.api_base or read_settings(self.settings_file).stripe.api_base)
+        settings = read_settings(self.settings_file).stripe
+        return StripeReader(key=self.key or stripe_key(), api_base=self.api_base or settings.api_base, requests_per_second=settings.requests_per_second)
 
 
 def read_inboxes(lake: Lake, settings: Settings) -> dict[str, Frame]:

@@ -51,6 +51,8 @@ class Stripe(_Section):
 
     api_base: str = "https://api.stripe.com"
     lookback_days: int = Field(default=45, ge=0, le=1000)
+    # To one endpoint. Unset: Stripe's own limit of 25 at Stripe, none at another server.
+    requests_per_second: float | None = Field(default=None, gt=0, le=1000)
 
 
 class Ledger(_Section):

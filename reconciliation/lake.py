@@ -30,7 +30,7 @@ import zstandard
 
 from reconciliation.errors import BusyError, SettingsError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 @dataclass(frozen=True)

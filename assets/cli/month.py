@@ -44,11 +44,19 @@ def run(
         )
     lake = Lake(settings.path(settings.storage.lake))
     statements = [frame for book in settings.books if (frame := lake.read(month_scope(book.name, period), "statement")) is not None]
+    is_incomplete = any(lake.facts(month_scope(book.name, period)).get("accepted_incomplete") for book in settings.books)
     if json:
-        say_json({"period": period, "package": str(outcome.package), "statement": [row for frame in statements for row in statement_rows(frame)]})
+        say_json(
+            {
+                "period": period,
+                "package": str(outcome.package),
+                "incomplete_pull": is_incomplete,
+                "statement": [row for frame in statements for row in statement_rows(frame)],
+            }
+        )
         return
     for statement in statements:
-        say(statement_text(statement, period=period, entity=settings.entity.name))
+        say(statement_text(statement, period=period, entity=settings.entity.name, is_incomplete=is_incomplete))
     say(f"\nclose package: {outcome.package}")
 
 

@@ -44,12 +44,12 @@ def say_json(value: Any) -> None:
     print(json.dumps(value, ensure_ascii=False, sort_keys=True, default=str), flush=True)
 
 
-def statement_text(statement: pl.DataFrame, *, period: str, entity: str) -> str:
-    """Lay out a statement: one block per book and currency."""
+def statement_text(statement: pl.DataFrame, *, period: str, entity: str, is_incomplete: bool = False) -> str:
+    """Lay out a statement: one block per book and currency; one over an incomplete pull says so in its head."""
     blocks = []
     for (book, currency), part in statement.partition_by("book", "currency", maintain_order=True, as_dict=True).items():
         width = max(44, *(len(_name(row)) + 2 for row in part.to_dicts()))
-        head = f"{entity} · {period} · book {book} · {currency}"
+        head = f"{entity} · {period} · book {book} · {currency}" + (" · STRIPE'S DATA IS NOT COMPLETE (accepted)" if is_incomplete else "")
         lines = [head, "=" * len(head)]
         for section, rows in part.partition_by("section", maintain_order=True, as_dict=True).items():
             lines += ["", f"{SECTIONS[str(section[0])]:<{width}}" + f"{'items':>7}" + "".join(f"{name:>{WIDTH}}" for name in AMOUNTS)]

@@ -15,8 +15,8 @@ RETIRED = ["retired", "superseded"]
 
 
 def hash_settings(settings: Settings) -> str:
-    """Hash everything in the settings that can change a result: not where Stripe is reached or where the folder lies."""
-    content = settings.model_dump(mode="json", exclude={"folder": True, "stripe": {"api_base"}})
+    """Hash everything in the settings that can change a result: not where or how fast Stripe is reached, or where the folder lies."""
+    content = settings.model_dump(mode="json", exclude={"folder": True, "stripe": {"api_base", "requests_per_second"}})
     return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
@@ -31,7 +31,7 @@ def describe_month(sources: Sources, month: Month, *, model: str, proofs: pl.Dat
         "period": month.period,
         "cut_off": month.cut_off.isoformat(),
         "cut_off_on": month.cut_off_on.isoformat(),
-        "accepted_incomplete": accept_incomplete,
+        "accepted_incomplete": accept_incomplete and "failed" in proofs["result"].cast(pl.String),
         "complete_through": {
             "stripe": sources.complete_through.isoformat(),
             "ledger": _last_day(sources.ledger_lines, "posting_on"),
@@ -55,7 +55,12 @@ def combine(descriptions: list[dict[str, Any]]) -> dict[str, Any]:
     first = descriptions[0]
     shared = ["period", "cut_off", "cut_off_on", "accepted_incomplete", "model", "code_version", "settings_sha256", "entity", "materiality"]
     own = ["complete_through", "completeness", "inputs"]
-    return {**{name: first[name] for name in shared}, "books": [{"book": one["book"], **{name: one[name] for name in own}} for one in descriptions]}
+    accepted = any(one["accepted_incomplete"] for one in descriptions)
+    return {
+        **{name: first[name] for name in shared},
+        "accepted_incomplete": accepted,
+        "books": [{"book": one["book"], **{name: one[name] for name in own}} for one in descriptions],
+    }
 
 
 def _last_day(frame: pl.DataFrame, column: str) -> str | None:

@@ -54,6 +54,8 @@ JOURNALS = [
 ROLL_FORWARD = [
     "book", "leg", "currency", "cause", "carried_in", "carried_in_count", "new", "new_count", "settled", "settled_count", "carried_out", "carried_out_count",
 ]  # fmt: skip
+INCOMPLETE = "incomplete_pull"
+"""The last column of every file of a package whose pull is not complete and was accepted; other packages do not have it."""
 SIDE_ORDER = {"stripe": 0, "opening": 1, "residual": 2, "ledger": 3, "bank": 4}
 AGE_BUCKETS = [(3, "0-3"), (7, "4-7"), (30, "8-30"), (60, "31-60"), (90, "61-90")]
 
@@ -120,7 +122,11 @@ def package_files(states: list[BookState], manifest: dict[str, Any]) -> dict[str
             ROLL_FORWARD, dict.fromkeys(["carried_in", "new", "settled", "carried_out"], "currency"), (),
         ),
     }  # fmt: skip
-    files = {name: csv_bytes(frame, columns, money=money, ratios=ratios) for name, (frame, columns, money, ratios) in tables.items()}
+    mark = [INCOMPLETE] if manifest["accepted_incomplete"] else []
+    files = {
+        name: csv_bytes(frame.with_columns(pl.lit("accepted").alias(column) for column in mark), columns + mark, money=money, ratios=ratios)
+        for name, (frame, columns, money, ratios) in tables.items()
+    }
     outputs = [{"path": name, "rows": tables[name][0].height, "sha256": hashlib.sha256(content).hexdigest()} for name, content in sorted(files.items())]
     complete = {**manifest, "outputs": outputs, "control_totals": _control_totals(states)}
     files["manifest.json"] = orjson.dumps(complete, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n"

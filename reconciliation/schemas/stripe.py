@@ -42,10 +42,11 @@ class BalanceTransaction(dy.Schema):
 
 
 class StripeSource(dy.Schema):
-    """One row is an object that balance transactions point at: charge, refund, dispute, transfer, application fee.
+    """One row is an object that balance transactions point at: charge, refund, dispute, transfer, application fee, top-up.
 
     Facts for references and names only; money always comes from the balance transaction. `references` holds invoice and order numbers
     found in metadata and descriptions as Stripe gives them, unnormalized. Money is in the presentment currency.
+    `balance_transaction_ids` are the movements that the object itself names; each of them must have been pulled.
     """
 
     stripe_account = dy.String(primary_key=True)
@@ -62,6 +63,7 @@ class StripeSource(dy.Schema):
     presentment_currency = dy.String(nullable=True)
     status = dy.String()
     reason = dy.String(nullable=True)
+    balance_transaction_ids = dy.List(dy.String(), nullable=True)
 
 
 class Payout(dy.Schema):

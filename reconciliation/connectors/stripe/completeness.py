@@ -36,8 +36,8 @@ CAPTURE_DELAY = timedelta(days=1)
 
 # The first movement of an object's money is booked when the object is made or captured. Later ones (a dispute won, a transfer
 # reversed, a refund that fails) come months after it, so their source may be older than any pull.
-_FIRST_MOVEMENTS = ("charge", "payment", "refund", "payment_refund", "payout", "transfer", "application_fee")
-_SOURCE_PREFIX = r"^(ch|py|re|pyr|dp|du|po|tr|fee)_"
+_FIRST_MOVEMENTS = ("charge", "payment", "refund", "payment_refund", "payout", "transfer", "application_fee", "topup")
+_SOURCE_PREFIX = r"^(ch|py|re|pyr|dp|du|po|tr|fee|tu)_"
 
 
 def prove_complete(
@@ -62,7 +62,7 @@ def prove_complete(
     lines = _look_up_lines(itemised, members=members, transactions=transactions)
     referred = [
         _check_sources(transactions, sources=sources, payouts=payouts),
-        _check_charges(sources, groups=groups, transactions=transactions, complete_through=complete_through),
+        _check_booked(sources, groups=groups, transactions=transactions, complete_through=complete_through),
         _check_lines(lines),
         _check_own(payouts, transactions=transactions),
     ]
@@ -288,16 +288,27 @@ def _check_sources(transactions: pl.DataFrame, *, sources: pl.DataFrame, payouts
     return _find(matched.with_columns(late=late).filter(pl.col("made_at").is_null()), cases, named=pl.format("{} of {}", "source_id", "balance_transaction_id"))
 
 
-def _check_charges(sources: pl.DataFrame, *, groups: pl.DataFrame, transactions: pl.DataFrame, complete_through: datetime) -> pl.DataFrame:
-    """Find charges that took money without a transaction pulled; that is how a lost transaction in no payout is named."""
+def _check_booked(sources: pl.DataFrame, *, groups: pl.DataFrame, transactions: pl.DataFrame, complete_through: datetime) -> pl.DataFrame:
+    """Find objects whose own transaction was not pulled; that is how a lost transaction in no payout is named.
+
+    An object names its transactions itself; a charge that took money must have one even if it does not.
+    """
     start = transactions.group_by("stripe_account").agg(start=pl.col("created_at").min())
-    took = sources.filter((pl.col("object") == "charge") & (pl.col("status") == "succeeded") & (pl.col("created_at") < complete_through - CAPTURE_DELAY))
-    lost = (
-        took.join(start, on="stripe_account")
-        .filter(pl.col("created_at") >= pl.col("start"))
-        .join(transactions.select("stripe_account", "source_id"), on=["stripe_account", "source_id"], how="anti")
+    made = (
+        sources.filter(pl.col("created_at") < complete_through - CAPTURE_DELAY).join(start, on="stripe_account").filter(pl.col("created_at") >= pl.col("start"))
     )
-    # A charge knows no settlement currency: it is shown under its own where the balance has that, else under the first.
+    identity = ["stripe_account", "source_id", "presentment_currency"]
+    named = made.explode("balance_transaction_ids").filter(pl.col("balance_transaction_ids").is_not_null()).rename({"balance_transaction_ids": "named"})
+    unknown = named.join(transactions.select("stripe_account", named="balance_transaction_id"), on=["stripe_account", "named"], how="anti")
+    took = made.filter((pl.col("object") == "charge") & (pl.col("status") == "succeeded") & (pl.col("balance_transaction_ids").list.len().fill_null(0) == 0))
+    unbooked = took.join(transactions.select("stripe_account", "source_id"), on=["stripe_account", "source_id"], how="anti")
+    lost = pl.concat(
+        [
+            unknown.select(*identity, id=pl.format("{} of {}", "named", "source_id"), is_named=True),
+            unbooked.select(*identity, id=pl.col("source_id"), is_named=False),
+        ]
+    )
+    # An object knows no settlement currency: it is shown under its own where the balance has that, else under the first.
     payments = groups.filter(pl.col("balance_type") == "payments")
     own = payments.with_columns(presentment_currency="currency")
     placed = lost.join(own, on=["stripe_account", "presentment_currency"], how="left").join(
@@ -306,7 +317,11 @@ def _check_charges(sources: pl.DataFrame, *, groups: pl.DataFrame, transactions:
         suffix="_first",
     )
     shown = placed.with_columns(pl.coalesce("currency", "currency_first"), pl.coalesce("balance_type", "balance_type_first"))
-    return _find(shown, [(pl.lit(True), "failed", "charges that succeeded and whose transaction was not pulled")], named=pl.col("source_id"))
+    cases = [
+        (pl.col("is_named"), "failed", "transactions of objects that were not pulled"),
+        (pl.lit(True), "failed", "charges that succeeded and whose transaction was not pulled"),
+    ]
+    return _find(shown, cases, named=pl.col("id"))
 
 
 # --- from findings to a verdict --------------------------------------------------------------------------------------

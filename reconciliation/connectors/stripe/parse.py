@@ -72,6 +72,7 @@ _SOURCE = {
     "presentment_details.presentment_amount": pl.Int64,
     "presentment_details.presentment_currency": pl.String,
     "balance_transaction": pl.String,
+    "failure_balance_transaction": pl.String,
     "balance_transactions[].id": pl.List(pl.String),
     "status": pl.String,
     "captured": pl.Boolean,
@@ -287,6 +288,10 @@ def _finish_sources(raw: pl.DataFrame, account: str) -> dy.DataFrame[StripeSourc
             # Stripe calls an authorization that was never captured succeeded too; it moved no money.
             status=pl.when(pl.col("captured").not_()).then(pl.lit("uncaptured")).otherwise(pl.coalesce("status", moved_back, pl.lit(""))),
             reason=pl.coalesce("reason", "failure_reason", "failure_code"),
+            balance_transaction_ids=pl.concat_list(pl.concat_list("balance_transaction", "failure_balance_transaction"), "balance_transactions[].id")
+            .list.drop_nulls()
+            .list.unique()
+            .list.sort(),
         ),
         key="source_id",
     )

@@ -223,6 +223,19 @@ def test_a_charge_that_took_no_money_needs_no_transaction(month):
     assert prove(month, sources=pl.concat([month["sources"], more]))["references_present"][0] == "proven"
 
 
+@pytest.mark.parametrize("kind", ["refund", "dispute", "transfer", "application_fee", "topup"])
+def test_an_object_whose_own_transaction_is_missing_is_named(month, kind):
+    made = {"source_id": f"{kind}_1", "object": kind, "created_at": day(20), "balance_transaction_ids": ["txn_21", "txn_gone"]}
+    result, reason = prove(month, sources=pl.concat([month["sources"], sources(made)]))["references_present"]
+    assert result == "failed"
+    assert f"transactions of objects that were not pulled (1): txn_gone of {kind}_1" in reason
+
+
+def test_what_an_object_names_may_come_after_the_pull(month):
+    made = {"source_id": "re_late", "object": "refund", "created_at": day(39.5), "balance_transaction_ids": ["txn_later"]}
+    assert prove(month, sources=pl.concat([month["sources"], sources(made)]))["references_present"][0] == "proven"
+
+
 def test_a_charge_in_a_currency_the_balance_has_not_is_still_named(month):
     more = sources({"source_id": "ch_usd", "created_at": day(20), "charge_id": None, "presentment_currency": "USD"})
     assert "ch_usd" in prove(month, sources=pl.concat([month["sources"], more]))["references_present"][1]
