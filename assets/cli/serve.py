@@ -25,16 +25,32 @@ def register(app: typer.Typer) -> None:
 def sandbox(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of Stripe objects, as `reconcile simulate` writes one below stripe/.")],
     port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 12111,
+    faults: Annotated[
+        int | None,
+        typer.Option("--faults", metavar="SEED", help="Misbehave by this seed: errors, cut-off pages, rows twice, late, never or behind their state."),
+    ] = None,
+    latency_ms: Annotated[int, typer.Option("--latency-ms", min=0, max=60_000, help="How long each answer takes.")] = 0,
+    requests_per_second: Annotated[
+        float | None, typer.Option("--requests-per-second", min=1, help="Answer 429 beyond this for one endpoint; Stripe's own is 25.")
+    ] = None,
 ) -> None:
     """Serve a Stripe-compatible read API over a folder of objects, on this machine only, until stopped.
 
-    Example: reconcile sandbox data/sample/stripe --port 12111
+    Example: reconcile sandbox data/sample/stripe --port 12111 --faults 7
     """
-    from reconciliation.simulation.sandbox import serve
+    from reconciliation.simulation.faults import Answering, Faulty, draw_plan
+    from reconciliation.simulation.sandbox import Manner, read_sandbox, serve
 
     _require_free(port)
-    tell(f"sandbox of {folder}: http://127.0.0.1:{port} (any key that starts with rk_test_ or sk_test_); Ctrl-C stops it")
-    serve(folder, port)
+    served = read_sandbox(folder)
+    answering: Answering = served
+    how = ""
+    if faults is not None:
+        lists = served.own.listings
+        plan = draw_plan(faults, transactions=lists["balance_transactions"].ids, others=lists["payouts"].ids + lists["charges"].ids, late_seconds=90.0)
+        answering, how = Faulty(served, plan), f", misbehaving by seed {faults}"
+    tell(f"sandbox of {folder}{how}: http://127.0.0.1:{port} (any key that starts with rk_test_ or sk_test_); Ctrl-C stops it")
+    serve(answering, port, Manner(latency_ms / 1000, requests_per_second))
 
 
 def dev(config: Config = None, port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 3000) -> None:

@@ -1,21 +1,23 @@
 """A folder of Stripe objects -> a Stripe-compatible read API on the loopback.
 
-The folder holds one `.jsonl` per list, `balance.json`, `payout_balance_transactions.json` (what `list(payout=…)` answers,
-since a balance transaction names no payout), and, for Connect, `accounts/<acct_id>/` with the same layout. The server's
-clock stands still (`sandbox.json`, `{"now": epoch}`, else just after the newest fact), so that pulls are the same every time.
+The folder is that of `stripe_objects`. The server's clock stands still (`sandbox.json`, `{"now": epoch}`, else just after the
+newest fact), so that pulls are the same every time. It can be slow, enforce Stripe's limits, and misbehave (`faults`).
 
 Alone: `reconcile sandbox DIR`. Left out: writes, search, webhooks, and every filter Stripe has on other lists.
 """
 
+import asyncio
 import base64
 import binascii
 import email.utils
 import hashlib
 import socket
 import threading
+import time
 from bisect import bisect_left, bisect_right
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -27,12 +29,14 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from reconciliation.errors import FileRefusedError, SettingsError
+from reconciliation.simulation.faults import Answer, Answering
+from reconciliation.simulation.stripe_objects import StripeObjects, read_json, read_objects
 
 API_VERSION = "2026-10-28.endive"
 LOOPBACK = "127.0.0.1"
-OWN_ACCOUNT_ID = "acct_sandbox"
 LIMIT_DEFAULT, LIMIT_MAX = 10, 100
 CLOCK_MARGIN_SECONDS = 60
 
@@ -88,12 +92,7 @@ class Account:
         return None
 
 
-@dataclass(frozen=True)
-class Answer:
-    """Status and JSON body."""
-
-    status: int
-    body: bytes
+_TOO_MANY = Answer(429, b'{"error":{"code":"rate_limit","message":"Request rate limit exceeded.","type":"invalid_request_error"}}')
 
 
 class _RefusedError(Exception):
@@ -159,11 +158,11 @@ def read_sandbox(folder: Path) -> Sandbox:
     """
     if not (folder / "balance_transactions.jsonl").is_file():
         raise SettingsError(f"{folder}: no balance_transactions.jsonl in it; expected a folder of Stripe objects, as `reconcile simulate` writes one")
-    own = _read_account(folder, OWN_ACCOUNT_ID)
-    connected = {path.name: _read_account(path, path.name) for path in sorted((folder / "accounts").glob("*")) if path.is_dir()}
+    own = index_account(read_objects(folder))
+    connected = {path.name: index_account(read_objects(path, path.name)) for path in sorted((folder / "accounts").glob("*")) if path.is_dir()}
     stated = folder / "sandbox.json"
     if stated.is_file():
-        now = _read_json(stated).get("now")
+        now = read_json(stated).get("now")
         if not isinstance(now, int):
             raise FileRefusedError(file=str(stated), message=f'now = {now!r}; expected {{"now": seconds since 1970}}')
     else:
@@ -171,25 +170,18 @@ def read_sandbox(folder: Path) -> Sandbox:
     return Sandbox(own, connected, now)
 
 
-def _read_account(folder: Path, account_id: str) -> Account:
-    newest = 0
-    listings = {}
-    payouts: list[dict[str, Any]] = []
-    for name in _FILTERS:
-        rows = _read_lines(folder / f"{name}.jsonl")
-        if name == "payouts":
-            payouts = rows
-        listings[name] = _index(name, rows)
-        newest = max(newest, _newest(name, rows))
-    own = _read_json(folder / "account.json") or {"id": account_id, "object": "account", "type": "standard", "charges_enabled": True, "payouts_enabled": True}
+def index_account(objects: StripeObjects) -> Account:
+    """Make an account's objects ready to be listed."""
+    listings = {name: _index(name, objects.lists[name]) for name in _FILTERS}
+    payouts = objects.lists["payouts"]
     return Account(
-        account_id=str(own.get("id", account_id)),
+        account_id=objects.account_id,
         listings=listings,
-        lines=_lines_of_payouts(_read_json(folder / "payout_balance_transactions.json"), payouts, listings["balance_transactions"]),
+        lines=_lines_of_payouts(objects.lines, payouts, listings["balance_transactions"]),
         manual_payouts=frozenset(row["id"] for row in payouts if not row.get("automatic", False)),
-        balance=orjson.dumps(_read_json(folder / "balance.json") or {"object": "balance", "available": [], "pending": [], "livemode": False}),
-        account=orjson.dumps(own),
-        newest=newest,
+        balance=orjson.dumps(objects.balance),
+        account=orjson.dumps(objects.account),
+        newest=max(_newest(name, rows) for name, rows in objects.lists.items()),
     )
 
 
@@ -235,35 +227,6 @@ def _lines_of_payouts(listed: Mapping[str, list[str]], payouts: Iterable[Mapping
         )
         lines[payout["id"]] = sorted(transactions.places[name] for name in ids if name in transactions.places)
     return lines
-
-
-def _read_lines(path: Path) -> list[dict[str, Any]]:
-    if not path.is_file():
-        return []
-    rows = []
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = orjson.loads(line)
-        except orjson.JSONDecodeError as error:
-            raise FileRefusedError(file=str(path), row=number, message=f"no JSON ({error}); expected one object a line") from error
-        if not isinstance(row, dict) or not isinstance(row.get("id"), str) or not isinstance(row.get("created"), int):
-            raise FileRefusedError(file=str(path), row=number, message="no Stripe object; expected at least id and created (seconds since 1970)")
-        rows.append(row)
-    return rows
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    try:
-        content = orjson.loads(path.read_bytes())
-    except orjson.JSONDecodeError as error:
-        raise FileRefusedError(file=str(path), message=f"no JSON ({error})") from error
-    if not isinstance(content, dict):
-        raise FileRefusedError(file=str(path), message=f"a JSON {type(content).__name__}; expected an object")
-    return content
 
 
 # --- answering -------------------------------------------------------------------------------------------------------
@@ -427,47 +390,91 @@ def _singular(name: str) -> str:
 # --- serving ---------------------------------------------------------------------------------------------------------
 
 
-def build_app(folder: Path) -> Starlette:
-    """Build the server over a folder of Stripe objects, which is read once.
+@dataclass(frozen=True)
+class Manner:
+    """How a sandbox serves.
 
-    Raises:
-        SettingsError: no such folder.
-        FileRefusedError: a file in it is malformed.
+    Attributes:
+        latency_seconds: how long each answer takes.
+        requests_per_second: most requests to one endpoint of one account, as Stripe limits them; None is any number.
     """
-    sandbox = read_sandbox(folder)
+
+    latency_seconds: float = 0.0
+    requests_per_second: float | None = None
+
+
+@dataclass
+class _Limit:
+    """Counts requests of the last second and turns too many away, as Stripe does."""
+
+    per_second: float
+    seen: dict[str, deque[float]] = field(default_factory=dict)
+
+    def turns_away(self, endpoint: str) -> bool:
+        """Count a request; say whether it is one too many."""
+        now, times = time.monotonic(), self.seen.setdefault(endpoint, deque())
+        while times and times[0] <= now - 1.0:
+            times.popleft()
+        if len(times) >= self.per_second:
+            return True
+        times.append(now)
+        return False
+
+
+class _BrokenOff(Response):
+    """A response whose connection ends in the middle of its body."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        await send({"type": "http.response.body", "body": bytes(self.body)[: len(self.body) // 2], "more_body": True})
+
+
+def build_app(sandbox: Answering, manner: Manner = Manner()) -> Starlette:
+    """Build the server over what answers."""
     date = email.utils.formatdate(sandbox.now, usegmt=True)
+    limit = None if manner.requests_per_second is None else _Limit(manner.requests_per_second)
 
     async def respond(request: Request) -> Response:
-        query = request.url.query
-        answer = sandbox.answer(method=request.method, path=request.url.path, query=query, headers=request.headers)
-        name = hashlib.sha256(f"{request.method} {request.url.path}?{query} {request.headers.get('stripe-account', '')}".encode()).hexdigest()
+        query, path, account = request.url.query, request.url.path, request.headers.get("stripe-account", "")
+        if limit is not None and limit.turns_away(f"{account} {'/'.join(path.split('/')[:3])}"):
+            answer = _TOO_MANY
+        else:
+            answer = sandbox.answer(method=request.method, path=path, query=query, headers=request.headers)
+        if manner.latency_seconds + answer.delay_seconds:
+            await asyncio.sleep(manner.latency_seconds + answer.delay_seconds)
+        name = hashlib.sha256(f"{request.method} {path}?{query} {account}".encode()).hexdigest()
         headers = {"Date": date, "Request-Id": f"req_{name[:14]}", "Stripe-Version": request.headers.get("stripe-version", API_VERSION)}
-        return Response(answer.body, status_code=answer.status, headers=headers, media_type="application/json")
+        if answer.retry_after:
+            headers["Retry-After"] = answer.retry_after
+        if answer is _TOO_MANY:
+            headers["Stripe-Rate-Limited-Reason"] = "endpoint-rate"
+        kind = _BrokenOff if answer.is_broken_off else Response
+        return kind(answer.body, status_code=answer.status, headers=headers, media_type="application/json")
 
     return Starlette(routes=[Route("/{path:path}", respond, methods=["GET", "POST", "PUT", "PATCH", "DELETE"])])
 
 
-def serve(folder: Path, port: int) -> None:
-    """Serve a folder on the loopback until interrupted.
-
-    Raises:
-        SettingsError: no such folder.
-        FileRefusedError: a file in it is malformed.
-    """
-    uvicorn.Server(_configure(build_app(folder), port)).run()
+def serve(sandbox: Answering, port: int, manner: Manner = Manner()) -> None:
+    """Serve on the loopback until interrupted."""
+    uvicorn.Server(_configure(build_app(sandbox, manner), port)).run()
 
 
 class SandboxServer:
     """A sandbox in a thread of this process, on a free port of the loopback, for as long as the `with` block lasts."""
 
-    def __init__(self, folder: Path) -> None:
-        """Remember the folder; it is read when the block is entered."""
-        self._folder = folder
+    def __init__(self, source: Path | Answering, manner: Manner = Manner()) -> None:
+        """Remember the folder, or what answers; a folder is read when the block is entered."""
+        self._source, self._manner = source, manner
         self.url = ""
 
     def __enter__(self) -> Self:
-        """Start the server; it answers when this returns."""
-        app = build_app(self._folder)
+        """Start the server; it answers when this returns.
+
+        Raises:
+            SettingsError: no such folder.
+            FileRefusedError: a file in it is malformed.
+        """
+        app = build_app(read_sandbox(self._source) if isinstance(self._source, Path) else self._source, self._manner)
         # The socket listens before the thread runs: early requests wait in its queue, so nobody has to poll.
         self._socket = socket.create_server((LOOPBACK, 0), backlog=128)
         port = self._socket.getsockname()[1]
@@ -492,7 +499,8 @@ def _configure(app: Starlette, port: int) -> uvicorn.Config:
         port=port,
         date_header=False,
         server_header=False,
-        log_level="warning",
+        # A connection broken off on purpose is no error of the server's.
+        log_level="critical",
         access_log=False,
         ws="none",
         lifespan="off",

@@ -11,7 +11,8 @@ import pytest
 import stripe
 
 from reconciliation.errors import FileRefusedError, SettingsError
-from reconciliation.simulation.sandbox import Answer, Sandbox, SandboxServer, read_sandbox
+from reconciliation.simulation.faults import Answer
+from reconciliation.simulation.sandbox import Sandbox, SandboxServer, read_sandbox
 
 START = 1_790_000_000
 
