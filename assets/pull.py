@@ -15,6 +15,7 @@ from assets.metadata import Materialized, describe_rows
 from assets.partitions import Partitions
 from assets.resources import LakeResource
 from reconciliation.connectors.stripe.filing import file_by_moment, file_by_payout
+from reconciliation.connectors.stripe.types import undocumented_types
 
 GROUP = "pull"
 POOL = "stripe_api"
@@ -46,7 +47,8 @@ def balance_transactions(
     )
     filed = file_by_moment(pulled.frame, "created_at", calendar=lake.calendar())
     lake.write_days("balance_transactions", window, filed, raw=pulled.raw)
-    return dg.MaterializeResult(metadata=describe_rows(pulled.frame, money="net_minor"), check_results=check_table("balance_transactions", pulled.frame))
+    described = {**describe_rows(pulled.frame, money="net_minor"), "types_not_documented": dg.MetadataValue.json(undocumented_types(pulled.frame))}
+    return dg.MaterializeResult(metadata=described, check_results=check_table("balance_transactions", pulled.frame))
 
 
 def payouts(context: dg.AssetExecutionContext, lake: LakeResource, core: dg.ResourceParam[Core], stripe: dg.ResourceParam[StripeAccess]) -> Materialized:

@@ -80,6 +80,7 @@ def build(partitions: Partitions) -> list[dg.AssetsDefinition]:
             sources=sources.stripe_sources,
             snapshots=sources.snapshots,
             complete_through=sources.complete_through,
+            reports=work.reports(),
         )
         require_complete(proofs, accept_incomplete=config.accept_incomplete)
         work.keep("completeness_proofs", proofs, accept_incomplete=config.accept_incomplete)

@@ -16,6 +16,7 @@ from reconciliation.calendar import Calendar
 from reconciliation.close.summaries import Frame
 from reconciliation.config import Settings, read_settings
 from reconciliation.connectors.stripe.filing import LOCAL_DAY
+from reconciliation.connectors.stripe.reports import read_reports
 from reconciliation.errors import DefectError
 from reconciliation.lake import Lake
 from reconciliation.months import complete_book, define_month
@@ -102,6 +103,12 @@ class MonthWork:
         book = complete_book(self.settings.book(self.book), self.frame("ledger_lines"))
         files = {name: self.frame(name) for name in FILE_TABLES}
         return assemble_sources(read_stripe_tables(self.lake, book), files, book, complete_through=datetime.fromisoformat(self.facts["complete_through"]))
+
+    def reports(self) -> Frame:
+        """Read Stripe's itemised reports of the book's accounts, where a person dropped any."""
+        stripe = self.settings.stripe
+        accounts = self.settings.book(self.book).stripe_accounts
+        return read_reports(self.settings.path(stripe.reports), accounts=accounts, time_zone=stripe.reports_timezone)
 
     def month(self) -> Month:
         """Return the month with its cut-off."""

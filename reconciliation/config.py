@@ -53,6 +53,9 @@ class Stripe(_Section):
     lookback_days: int = Field(default=45, ge=0, le=1000)
     # To one endpoint. Unset: Stripe's own limit of 25 at Stripe, none at another server.
     requests_per_second: float | None = Field(default=None, gt=0, le=1000)
+    # Itemised report CSVs, a control total for the pull; those of connected accounts in folders named after them.
+    reports: str = "data/inbox/stripe"
+    reports_timezone: str = "UTC"
 
 
 class Ledger(_Section):

@@ -41,7 +41,14 @@ _SOURCE_PREFIX = r"^(ch|py|re|pyr|dp|du|po|tr|fee|tu)_"
 
 
 def prove_complete(
-    *, transactions: pl.DataFrame, payouts: pl.DataFrame, members: pl.DataFrame, sources: pl.DataFrame, snapshots: pl.DataFrame, complete_through: datetime
+    *,
+    transactions: pl.DataFrame,
+    payouts: pl.DataFrame,
+    members: pl.DataFrame,
+    sources: pl.DataFrame,
+    snapshots: pl.DataFrame,
+    complete_through: datetime,
+    reports: pl.DataFrame | None = None,
 ) -> dy.DataFrame[CompletenessProof]:
     """Say for each account, currency, balance type and check how far the pull is proven complete.
 
@@ -52,6 +59,7 @@ def prove_complete(
         sources: `StripeSource`.
         snapshots: `BalanceSnapshot`, every one taken so far.
         complete_through: transactions created before this instant were pulled.
+        reports: `BalanceTransaction` rows of Stripe's itemised reports, an independent control; None where there are none.
 
     Returns:
         `CompletenessProof`, one row per group and check; a `failed` reason names ids, at most ten, and how many there are.
@@ -71,6 +79,8 @@ def prove_complete(
         "payouts_equal_lines": _conclude(groups, _check_payouts(itemised, lines=lines), checked=itemised, noun="payouts with lines"),
         "references_present": _conclude(groups, pl.concat(referred), checked=transactions, noun="transactions"),
     }
+    if reports is not None and reports.height:
+        checks["reports_agree"] = _check_reports(groups, reports=reports, transactions=transactions, complete_through=complete_through)
     proofs = pl.concat([verdicts.with_columns(check=pl.lit(name)) for name, verdicts in checks.items()])
     through = pl.min_horizontal(pl.lit(complete_through).cast(pl.Datetime("us", "UTC")), pl.col("through"))
     result = proofs.with_columns(complete_through=pl.when(pl.col("result") == "proven").then(through)).select(CompletenessProof.column_names())
@@ -220,11 +230,20 @@ def _itemised(payouts: pl.DataFrame, *, transactions: pl.DataFrame) -> pl.DataFr
 
 
 def _look_up_lines(itemised: pl.DataFrame, *, members: pl.DataFrame, transactions: pl.DataFrame) -> pl.DataFrame:
-    """Return the lines of itemised payouts without each payout's own transaction; `net_minor` is null where one was not pulled."""
+    """Return the lines of itemised payouts without each payout's own transaction; `net_minor` is null where one was not pulled.
+
+    The release of a minimum balance that the payout itself held back comes after it: it is listed with the payout, and the next
+    one pays it out (https://docs.stripe.com/payouts/minimum-balances-for-automatic-payouts).
+    """
     return (
         itemised.join(members.rename({"balance_transaction_id": "line_id"}), on=["stripe_account", "payout_id"])
         .filter(pl.col("line_id") != pl.col("balance_transaction_id").fill_null(""))
-        .join(transactions.select("stripe_account", "net_minor", line_id="balance_transaction_id"), on=["stripe_account", "line_id"], how="left")
+        .join(
+            transactions.select("stripe_account", "net_minor", "type", "source_id", line_id="balance_transaction_id"),
+            on=["stripe_account", "line_id"],
+            how="left",
+        )
+        .filter((pl.col("type") == "payout_minimum_balance_release").fill_null(False).not_() | (pl.col("source_id") != pl.col("payout_id")).fill_null(True))
     )
 
 
@@ -322,6 +341,46 @@ def _check_booked(sources: pl.DataFrame, *, groups: pl.DataFrame, transactions: 
         (pl.lit(True), "failed", "charges that succeeded and whose transaction was not pulled"),
     ]
     return _find(shown, cases, named=pl.col("id"))
+
+
+# --- Stripe's reports ------------------------------------------------------------------------------------------------
+
+
+def _check_reports(groups: pl.DataFrame, *, reports: pl.DataFrame, transactions: pl.DataFrame, complete_through: datetime) -> pl.DataFrame:
+    """Compare with Stripe's itemised reports: every row of theirs must have been pulled with the same money.
+
+    A report names no balance type, and a filtered one looks like a whole one: what only the pull has is noted, and proves nothing
+    against either.
+    """
+    key = ["stripe_account", "balance_transaction_id"]
+    start = transactions.group_by("stripe_account").agg(start=pl.col("created_at").min())
+    stated = reports.filter(pl.col("created_at") < complete_through).join(start, on="stripe_account").filter(pl.col("created_at") >= pl.col("start"))
+    money = ["amount_minor", "fee_minor", "net_minor"]
+    pulled = transactions.select(*key, *(pl.col(name).alias(f"{name}_pulled") for name in [*money, "balance_type", "currency"]))
+    compared = stated.join(pulled, on=key, how="left").with_columns(balance_type=pl.coalesce("balance_type_pulled", "balance_type"))
+    differs = pl.any_horizontal(pl.col(name) != pl.col(f"{name}_pulled") for name in [*money, "currency"])
+    cases = [
+        (pl.col("net_minor_pulled").is_null(), "failed", "transactions of Stripe's reports that were not pulled"),
+        (differs, "failed", "transactions with other money in Stripe's reports"),
+    ]
+    detail = pl.when(differs).then(pl.format(" ({} against {} pulled)", _money("net_minor"), _money("net_minor_pulled"))).otherwise(pl.lit(""))
+    found = _find(compared, cases, named=pl.col("balance_transaction_id") + detail)
+    known = pl.concat([groups, compared.select(GROUP)]).unique().sort(GROUP)
+    span = stated.group_by("stripe_account", "currency").agg(first=pl.col("created_at").min(), last=pl.col("created_at").max())
+    inside = transactions.join(span, on=["stripe_account", "currency"]).filter(pl.col("created_at").is_between("first", "last"))
+    beyond = _find(
+        inside.join(stated, on=key, how="anti"), [(pl.lit(True), "noted", "transactions that the reports do not have")], named=pl.col("balance_transaction_id")
+    )
+    concluded = _conclude(known, pl.concat([found, beyond]), checked=compared, noun="transactions of reports")
+    covered = compared.select(GROUP).unique().with_columns(is_covered=pl.lit(True))
+    return (
+        concluded.join(covered, on=GROUP, how="left")
+        .with_columns(
+            result=pl.when(pl.col("is_covered")).then("result").otherwise(pl.lit("unproven")),
+            reason=pl.when(pl.col("is_covered")).then("reason").otherwise(pl.lit("no report covers it")),
+        )
+        .drop("is_covered")
+    )
 
 
 # --- from findings to a verdict --------------------------------------------------------------------------------------

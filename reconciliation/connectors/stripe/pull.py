@@ -21,6 +21,7 @@ import polars as pl
 from reconciliation.connectors.stripe import parse
 from reconciliation.connectors.stripe.client import OWN_ACCOUNT, Page, StripeReader, StripeRefusedError
 from reconciliation.connectors.stripe.partial import Part, PartialPull
+from reconciliation.connectors.stripe.types import undocumented_types
 from reconciliation.errors import IncompletePullError, StripeAccessError
 from reconciliation.lake import pack_pages, unpack_pages
 
@@ -79,6 +80,9 @@ def pull_balance_transactions(
         IncompletePullError: transactions that were known do not come any more, or changed.
     """
     pulled = _pull(reader, [TRANSACTIONS], account=account, start=start, end=end, partial=partial, parser=parse.TRANSACTIONS)
+    unknown = undocumented_types(pulled.frame)
+    if unknown:
+        logger.warning("types that Stripe's reference does not name, kept as they are: %s", ", ".join(f"{kind} ({count})" for kind, count in unknown.items()))
     if known is not None:
         _require_known(pulled.frame, known.filter((pl.col("created_at") >= start) & (pl.col("created_at") < end)), account=account)
     return pulled
