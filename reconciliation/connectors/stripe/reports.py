@@ -9,6 +9,7 @@ Left out: summary reports, and report runs, which would be a write.
 Alone: `read_report(Path("payout_reconciliation.csv"), account="self", time_zone="UTC")`.
 """
 
+import csv
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -124,8 +125,18 @@ def _read_cells(path: Path) -> pl.DataFrame:
     except UnicodeDecodeError as error:
         raise FileRefusedError(file=str(path), message="not UTF-8, as Stripe's reports are; download it again, without opening it in a spreadsheet") from error
     except pl.exceptions.PolarsError as error:
-        raise FileRefusedError(file=str(path), message=f"no CSV with one header and rows of its width ({type(error).__name__}); download it again") from error
+        raise _locate(content, path) from error
     return cells.rename({name: name.strip().lower() for name in cells.columns})
+
+
+def _locate(content: bytes, path: Path) -> FileRefusedError:
+    """Say which row is not as wide as the header."""
+    rows = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""))
+    width = len(next(rows, []))
+    for row in rows:
+        if row and len(row) != width:
+            return FileRefusedError(file=str(path), row=rows.line_num, message=f"{len(row)} cells where the header has {width}; download the report again")
+    return FileRefusedError(file=str(path), message="no CSV with one header and rows of its width; download it again")
 
 
 def _minor(rows: pl.DataFrame, name: str, path: Path) -> pl.Series:

@@ -75,7 +75,7 @@ def test_a_row_that_breaks_stripes_own_laws_is_refused_with_its_id(tmp_path):
     ("content", "told"),
     [
         (b"category,count\ncharge,3\n", "no itemised report"), (b"\x1f\x8b\x08", "compressed"), ("täxt".encode("latin-1"), "not UTF-8"), (b"", "no CSV"),
-        (f"{HEADER}\n{ROW},one,more\n".encode(), "no CSV"),
+        (f"{HEADER}\n{ROW},one,more\n".encode(), ":2: 13 cells where the header has 11"),
     ],
 )  # fmt: skip
 def test_what_is_no_itemised_report_is_refused(tmp_path, content, told):
