@@ -26,7 +26,9 @@ def balance_snapshots(
 ) -> Materialized:
     """One row is Stripe's balance of one currency and balance type when it was read; it proves that nothing is missing."""
     window = lake.run_window(context.run.tags)
-    pulled = core.pull_balance(stripe.reader(), account=window.account)
+    reader = stripe.reader()
+    lake.require_mode(is_live=reader.is_live)
+    pulled = core.pull_balance(reader, account=window.account)
     filed = file_by_moment(pulled.frame, "taken_at", calendar=lake.calendar())
     lake.write_snapshot("balance_snapshots", window, filed, raw=pulled.raw)
     return dg.MaterializeResult(metadata=describe_rows(pulled.frame))

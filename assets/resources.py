@@ -17,7 +17,7 @@ from reconciliation.close.summaries import Frame
 from reconciliation.config import Settings, read_settings
 from reconciliation.connectors.stripe.filing import LOCAL_DAY
 from reconciliation.connectors.stripe.reports import read_reports
-from reconciliation.errors import DefectError
+from reconciliation.errors import DefectError, SettingsError
 from reconciliation.lake import Lake
 from reconciliation.months import complete_book, define_month
 from reconciliation.population import Month
@@ -29,12 +29,28 @@ if TYPE_CHECKING:
 WAIT_SECONDS = 600.0
 FILE_TABLES = ("ledger_lines", "bank_lines", "ledger_balances", "set_aside", "files")
 
+MODE = "stripe_mode"
+
 Stage = TypeVar("Stage", bound="DataclassInstance")
 
 
 def open_lake(settings: Settings) -> Lake:
     """Return the lake that the settings name."""
     return Lake(settings.path(settings.storage.lake))
+
+
+def check_mode(lake: Lake, *, is_live: bool) -> None:
+    """Check that a lake does not hold the other kind of money than a key reads.
+
+    Raises:
+        SettingsError: it does.
+    """
+    known = lake.facts(MODE).get("is_live")
+    if known is not None and known is not is_live:
+        kinds = ("test", "live")
+        raise SettingsError(
+            f"STRIPE_API_KEY is a {kinds[is_live]} key, but the lake at {lake.root} holds {kinds[known]} data; use a {kinds[known]} key, or name another folder in [storage] lake"
+        )
 
 
 @lru_cache(maxsize=8)
@@ -177,6 +193,16 @@ class LakeResource(dg.ConfigurableResource[Any]):
         if frame is None:
             raise DefectError(f"{table}: nothing is stored for {window.days[0]} to {window.days[-1]} of account {window.account}, though it was pulled before")
         return frame
+
+    def require_mode(self, *, is_live: bool) -> None:
+        """Keep real and test money apart: a lake holds one of them.
+
+        Raises:
+            SettingsError: the lake holds the other.
+        """
+        lake = self.open()
+        check_mode(lake, is_live=is_live)
+        lake.publish(MODE, {}, facts={"is_live": is_live})
 
     def record_pull(self, window: PullWindow) -> datetime | None:
         """Record how far the account is pulled now."""

@@ -61,16 +61,32 @@ def examine(config: Path | None) -> Iterator[Finding]:
 
 
 def _key(settings: Settings) -> Iterator[Finding]:
+    from assets.resources import check_mode, open_lake
     from reconciliation.connectors.stripe.client import StripeReader, check_key
+    from reconciliation.connectors.stripe.key_check import examine_key
 
+    accounts = [account for book in settings.books for account in book.stripe_accounts]
     try:
         key = stripe_key()
         warnings = check_key(key, settings.stripe.api_base)
-        clock = StripeReader(key=key, api_base=settings.stripe.api_base).clock()
+        reader = StripeReader(key=key, api_base=settings.stripe.api_base, requests_per_second=settings.stripe.requests_per_second)
+        clock = reader.clock()
+        check_mode(open_lake(settings), is_live=reader.is_live)
+        power = examine_key(reader, accounts=accounts)
     except ReconciliationError as error:
         yield Finding("Stripe", "wrong", str(error))
         return
     yield from (Finding("Stripe key", "warning", warning) for warning in warnings)
+    if power.writes and not any("full secret key" in warning for warning in warnings):
+        rights = ", ".join(f"'{name}'" for name in power.writes)
+        yield Finding(
+            "Stripe key",
+            "warning",
+            f"STRIPE_API_KEY may write {rights}, which nothing here needs; give it read access only: Stripe dashboard, Developers, API keys",
+        )
+    yield from (Finding("Stripe key", "wrong", gap) for gap in power.missing)
+    if not power.missing:
+        yield Finding("Stripe key", "ok", f"{'live' if reader.is_live else 'test'} key; it may read everything that is pulled from {', '.join(accounts)}")
     yield Finding("Stripe", "ok", f"{settings.stripe.api_base} answers; its clock says {clock:%Y-%m-%d %H:%M} UTC")
 
 

@@ -115,7 +115,9 @@ class Sandbox:
     def answer(self, *, method: str, path: str, query: str, headers: Mapping[str, str]) -> Answer:
         """Answer a request as Stripe would."""
         try:
-            _authenticate(headers.get("authorization", ""))
+            key = _authenticate(headers.get("authorization", ""))
+            if method != "GET" and key.startswith("rk_"):
+                raise _RefusedError(403, "The provided key does not have the required permissions for this endpoint; the sandbox's restricted keys only read.")
             account = self._account(headers.get("stripe-account"))
             return self._route(account, method=method, path=path.rstrip("/"), params=parse_qsl(query, keep_blank_values=True))
         except _RefusedError as refusal:
@@ -232,7 +234,8 @@ def _lines_of_payouts(listed: Mapping[str, list[str]], payouts: Iterable[Mapping
 # --- answering -------------------------------------------------------------------------------------------------------
 
 
-def _authenticate(header: str) -> None:
+def _authenticate(header: str) -> str:
+    """Return the key of a request."""
     scheme, _, value = header.partition(" ")
     key = value.strip()
     if scheme.lower() == "basic":
@@ -252,6 +255,7 @@ def _authenticate(header: str) -> None:
         )
     if not key.startswith(("sk_test_", "rk_test_")):
         raise _RefusedError(401, "Invalid API Key provided.")
+    return key
 
 
 def _list(account: Account, listing: Listing, params: list[tuple[str, str]]) -> bytes:

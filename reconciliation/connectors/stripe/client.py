@@ -52,6 +52,7 @@ _PERMISSIONS = {
 }
 _KEY_WANTED = "restricted, read-only key (rk_…): Stripe dashboard, Developers, API keys"
 _KEY_LIKE = re.compile(r"\b(?:sk|rk|pk|whsec)_[^\s'\",;]+")
+_EMAIL_LIKE = re.compile(r"[^\s<>'\",;:()]+@[^\s<>'\",;:()]+")
 _TEST_KEY = re.compile(r"(?:sk|rk)_test_")
 # Names of transport errors that repeating cannot mend.
 _PERMANENT = frozenset(
@@ -203,13 +204,27 @@ class StripeReader:
         self._key, self._back_off, self._sleep = key, back_off, sleep
         self._pace = Pace.of_stripe(per_endpoint=requests_per_second, is_stripe=_is_stripe(host), is_test=_TEST_KEY.match(key) is not None, sleep=sleep)
 
+    @property
+    def is_live(self) -> bool:
+        """Whether the key reads real money."""
+        return _TEST_KEY.match(self._key) is None
+
     def clock(self) -> datetime:
         """Return the server's clock (UTC, whole seconds): the `Date` header of `GET /v1/balance`.
 
         Raises:
-            StripeAccessError: see `retrieve`, or the server states no date.
+            StripeAccessError: see `retrieve`; or the server states no date.
+            SettingsError: the server's money is real and the key's is not, or the reverse.
         """
-        return self.retrieve_dated("/v1/balance", account=OWN_ACCOUNT)[1]
+        body, clock = self.retrieve_dated("/v1/balance", account=OWN_ACCOUNT)
+        content = orjson.loads(body)
+        answered = content.get("livemode") if isinstance(content, dict) else None
+        if answered is not None and answered is not self.is_live:
+            mine, theirs = ("live", "test") if self.is_live else ("test", "live")
+            raise SettingsError(
+                f"STRIPE_API_KEY is a {mine} key, but {self._base} answers with {theirs} data; use the key and the [stripe] api_base that belong together"
+            )
+        return clock
 
     def list_pages(self, path: str, *, account: str, **params: object) -> Iterator[Page]:
         """Yield the pages of a list, newest first, each as it came.
@@ -258,18 +273,35 @@ class StripeReader:
                 f"{self._base}{path}: the answer has no readable Date header ({text!r}); check [stripe] api_base and any proxy before it"
             ) from error
 
+    def may_write(self, path: str, *, account: str) -> bool:
+        """Say whether the key could change an object, by asking to change one that does not exist.
+
+        Args:
+            path: `/v1/payouts/po_0`; there must be no such object.
+            account: the Stripe account.
+
+        Raises:
+            StripeAccessError: the server could not be reached, or kept failing.
+        """
+        try:
+            self._repeat(path, account, partial(self._read_json, path, account, {}, method="post"))
+        except StripeRefusedError as refusal:
+            # Whoever may write is told that the object is not there, or what else is wrong with the request.
+            return refusal.status in (400, 404)
+        return True
+
     # --- one read ------------------------------------------------------------------------------------------------
 
     def _read(self, path: str, account: str, params: Mapping[str, object]) -> tuple[bytes, Mapping[str, str]]:
         body, _, headers = self._read_json(path, account, params)
         return body, headers
 
-    def _read_json(self, path: str, account: str, params: Mapping[str, object]) -> tuple[bytes, Any, Mapping[str, str]]:
+    def _read_json(self, path: str, account: str, params: Mapping[str, object], *, method: str = "get") -> tuple[bytes, Any, Mapping[str, str]]:
         """Return a body, what it says, and the headers it came with."""
         options = {} if account == OWN_ACCOUNT else {"stripe_account": account}
         self._pace.wait_turn(path)
         try:
-            response = self._client.raw_request("get", path, **params, **options)
+            response = self._client.raw_request(method, path, **params, **options)
         except stripe.StripeError as error:
             # `from None`: the chain of a transport error can hold the request's headers, and with them the key.
             raise self._classify(error, path=path, account=account) from None
@@ -355,7 +387,7 @@ class StripeReader:
         return f"{self._base}{path}: {meaning} ({status}: {observed}); {step}"
 
     def _redact(self, text: str) -> str:
-        return _KEY_LIKE.sub("[key]", text.replace(self._key, "[key]"))[:300]
+        return _EMAIL_LIKE.sub("[e-mail]", _KEY_LIKE.sub("[key]", text.replace(self._key, "[key]")))[:300]
 
 
 def _retry_after(error: stripe.StripeError) -> float | None:

@@ -13,6 +13,7 @@ from assets.cli.main import app, main
 from reconciliation.config import read_settings
 from reconciliation.errors import BusyError, ReconciliationError, SettingsError
 from reconciliation.lake import Lake
+from reconciliation.simulation.sandbox import SandboxServer
 
 COMMANDS = ["run", "open", "demo", "simulate", "check", "train", "evaluate", "dev", "sandbox", "doctor", "close lock", "close status"]
 LATER = ["map", "review", "certify", "unlock", "replay", "audit"]
@@ -131,6 +132,29 @@ def test_the_doctor_names_what_is_wrong_and_the_next_step(folder):
     assert (found["Stripe"]["state"], "restricted, read-only key" in found["Stripe"]["message"]) == ("wrong", True)
     assert (found["ledger inbox"]["state"], found["lake"]["state"]) == ("wrong", "ok")
     assert "reconcile open --period 2026-10" in found["opening"]["message"]
+
+
+def test_the_doctor_tries_the_key_and_keeps_kinds_of_money_apart(folder, monkeypatch):
+    objects = folder / "stripe"
+    objects.mkdir()
+    (objects / "balance_transactions.jsonl").write_bytes(b"")
+
+    def stripe_findings(key: str) -> list[tuple[str, str]]:
+        monkeypatch.setenv("STRIPE_API_KEY", key)
+        found = map(json.loads, call("doctor", "--json").stdout.splitlines())
+        return [(finding["state"], finding["message"]) for finding in found if finding["check"].startswith("Stripe")]
+
+    with SandboxServer(objects) as server:
+        (folder / "reconciliation.toml").write_text(TOML + f'[stripe]\napi_base = "{server.url}"\n')
+        states = stripe_findings("rk_test_reads")
+        assert [state for state, _ in states] == ["ok", "ok"]
+        assert "test key; it may read everything" in states[0][1]
+        [(state, message), *_] = stripe_findings("sk_test_all")
+        assert (state, "full secret key" in message) == ("warning", True)
+        assert stripe_findings("rk_live_wrong")[0][0] == "wrong"
+        lake_of(folder).publish("stripe_mode", {}, facts={"is_live": True})
+        [(state, message)] = stripe_findings("rk_test_reads")
+        assert (state, "holds live data" in message) == ("wrong", True)
 
 
 def test_the_doctor_without_settings_says_where_to_start(tmp_path, monkeypatch):

@@ -179,7 +179,8 @@ def test_refusals_have_stripes_shape(sandbox, path, query, expected):
 
 @pytest.mark.parametrize("method", ["POST", "DELETE"])
 def test_nothing_can_be_written(sandbox, method):
-    assert refusal(ask(sandbox, "/v1/charges", method=method))[0] == 404
+    assert refusal(ask(sandbox, "/v1/charges", method=method))[0] == 403
+    assert refusal(ask(sandbox, "/v1/charges", method=method, key="sk_test_1"))[0] == 404
 
 
 @pytest.mark.parametrize("key", ["", "rk_live_1", "sk_live_1", "sk_org_live_1", "pk_test_1", "anything"])

@@ -20,7 +20,7 @@ def serve(respond: Callable[[Request], Response]) -> Iterator[str]:
     async def endpoint(request: Request) -> Response:
         return respond(request)
 
-    app = Starlette(routes=[Route("/{path:path}", endpoint)])
+    app = Starlette(routes=[Route("/{path:path}", endpoint, methods=["GET", "POST"])])
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = uvicorn.Server(uvicorn.Config(app, log_level="critical", ws="none", lifespan="off", date_header=False))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
