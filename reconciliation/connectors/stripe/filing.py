@@ -25,8 +25,12 @@ def file_by_payout(members: pl.DataFrame, payouts: pl.DataFrame, *, calendar: Ca
 
 
 def oldest_unsettled(payouts: pl.DataFrame, *, calendar: Calendar) -> date | None:
-    """Return the local day of the oldest payout whose state can still change, or None."""
-    days = payouts.filter(~pl.col("status").is_in(PAYOUT_FINAL)).select(calendar.local_day_of("created_at"))
+    """Return the local day of the oldest payout whose state or lines can still change, or None.
+
+    An automatic payout may be paid before it is itemised. One that is paid may still fail, but within days.
+    """
+    is_open = ~pl.col("status").is_in(PAYOUT_FINAL) | (pl.col("is_automatic") & (pl.col("reconciliation_status") == "in_progress"))
+    days = payouts.filter(is_open).select(calendar.local_day_of("created_at"))
     return days.to_series().min() if days.height else None  # type: ignore[return-value]
 
 

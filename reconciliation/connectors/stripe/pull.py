@@ -34,6 +34,7 @@ SLICE_PAGES = 10
 """A slice that is not through after so many pages hands the rest on: enough to make uneven slices even, and to lose little in a kill."""
 
 SLICES_MAX = 64
+LOOKS_MAX = 4
 WALKS_MAX = 3
 """How often a slice is begun again when the object it should go on after has vanished."""
 
@@ -148,10 +149,25 @@ def pull_payout_members(reader: StripeReader, *, account: str, payouts: pl.DataF
 def pull_balance(reader: StripeReader, *, account: str) -> Pulled:
     """Read the balance now; `taken_at` is the server's clock when it answered.
 
+    A balance that is read while something is being booked may hold it or not, and would not roll forward ever after. So it is read
+    around the newest transaction until neither moves; an account that never rests is taken as it was last.
+
     Raises:
         StripeAccessError: the key, the way to Stripe, or what Stripe answered.
     """
-    body, taken_at = reader.retrieve_dated("/v1/balance", account=account)
+
+    def look() -> tuple[bytes, datetime, list[dict[str, object]]]:
+        body, taken_at = reader.retrieve_dated("/v1/balance", account=account)
+        return body, taken_at, next(reader.list_pages(TRANSACTIONS, account=account)).rows[:1]
+
+    body, taken_at, newest = look()
+    for _ in range(LOOKS_MAX):
+        before, (body, taken_at, newest_now) = (body, newest), look()
+        if (body, newest_now) == before:
+            break
+        newest = newest_now
+    else:
+        logger.info("the balance did not rest in %s readings; the last one is taken", LOOKS_MAX + 1)
     return Pulled(parse.parse_balance(body, account=account, taken_at=taken_at), (pack_pages([body]),))
 
 

@@ -173,6 +173,19 @@ def test_a_busy_port_is_refused_with_what_to_do(folder, command):
     assert f"--port {port}: something else listens there; name another port" in str(refused.exception)
 
 
+def test_the_sandbox_misbehaves_slows_down_and_turns_away_when_asked_to(folder, monkeypatch):
+    (folder / "balance_transactions.jsonl").write_bytes(b'{"id":"txn_1","created":5}')
+    served = []
+    monkeypatch.setattr("reconciliation.simulation.sandbox.serve", lambda *arguments: served.append(arguments))
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    done = call("sandbox", ".", "--port", str(port), "--faults", "7", "--latency-ms", "150", "--requests-per-second", "25")
+    assert done.exit_code == 0
+    assert "misbehaving by seed 7" in done.stderr
+    [(answering, _, manner)] = served
+    assert (answering.plan.seed, manner.latency_seconds, manner.requests_per_second) == (7, 0.15, 25.0)
+
+
 def test_a_company_is_simulated_into_a_new_folder_only(folder):
     made = call("simulate", "--out", "company", "--payments", "20", "--months", "1", "--json")
     assert made.exit_code == 0

@@ -158,6 +158,37 @@ def test_any_other_refusal_of_a_source_stops_the_pull(serve, path, status):
         read_sources(url)
 
 
+def test_a_balance_is_read_until_nothing_moves_around_it(serve):
+    moves = iter([(100, "txn_1"), (100, "txn_2"), (250, "txn_2"), (250, "txn_2"), (999, "txn_9")])
+    now = {"row": ("", "")}
+
+    def respond(request: Request) -> Response:
+        if request.url.path == "/v1/balance":
+            now["row"] = next(moves)
+            body = {"object": "balance", "available": [{"amount": now["row"][0], "currency": "gbp"}], "pending": []}
+            return Response(orjson.dumps(body), headers={"Date": "Fri, 02 Oct 2026 10:00:00 GMT"})
+        return Response(orjson.dumps({"object": "list", "data": [{"id": now["row"][1]}], "has_more": False}))
+
+    with serve(respond) as url:
+        assert pull_balance(StripeReader(key="rk_test_1", api_base=url), account="self").frame["amount_minor"].to_list() == [250]
+
+
+def test_a_cursor_that_has_vanished_begins_the_slice_again(serve):
+    rows = [transaction(n, int(START.timestamp()) + n) for n in range(250)]
+    server = Canned(rows)
+    gone = []
+
+    def respond(request: Request) -> Response:
+        if "starting_after" in request.query_params and not gone:
+            gone.append(True)
+            error = {"message": "No such balance_transaction", "param": "starting_after", "type": "invalid_request_error"}
+            return Response(orjson.dumps({"error": error}), status_code=400)
+        return server(request)
+
+    with serve(respond) as url:
+        assert pull(url).height == 250
+
+
 def test_the_three_months_come_whole(golden):
     window = {"account": "self", "start": datetime(2026, 9, 1, tzinfo=UTC), "end": golden.clock()}
     transactions = pull_balance_transactions(golden, **window)
