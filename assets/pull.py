@@ -48,7 +48,7 @@ def balance_transactions(
         partial=lake.partial_pull(window),
     )
     filed = file_by_moment(pulled.frame, "created_at", calendar=lake.calendar())
-    lake.write_days("balance_transactions", window, filed, raw=pulled.raw)
+    lake.write_days("balance_transactions", window, filed, raw=pulled.raw, is_ordered=True)
     described = {**describe_rows(pulled.frame, money="net_minor"), "types_not_documented": dg.MetadataValue.json(undocumented_types(pulled.frame))}
     return dg.MaterializeResult(metadata=described, check_results=check_table("balance_transactions", pulled.frame))
 
@@ -58,7 +58,7 @@ def payouts(context: dg.AssetExecutionContext, lake: LakeResource, core: dg.Reso
     window = lake.window(context.partition_keys)
     pulled = core.pull_payouts(stripe.reader(), account=window.account, start=window.start, end=window.end, partial=lake.partial_pull(window))
     filed = file_by_moment(pulled.frame, "created_at", calendar=lake.calendar())
-    lake.write_days("payouts", window, filed, raw=pulled.raw)
+    lake.write_days("payouts", window, filed, raw=pulled.raw, is_ordered=True)
     return dg.MaterializeResult(metadata=describe_rows(pulled.frame), check_results=check_table("payouts", pulled.frame))
 
 
@@ -77,7 +77,7 @@ def stripe_sources(context: dg.AssetExecutionContext, lake: LakeResource, core: 
     window = lake.window(context.partition_keys)
     pulled = core.pull_sources(stripe.reader(), account=window.account, start=window.start, end=window.end, partial=lake.partial_pull(window))
     filed = file_by_moment(pulled.frame, "created_at", calendar=lake.calendar())
-    lake.write_days("stripe_sources", window, filed, raw=pulled.raw)
+    lake.write_days("stripe_sources", window, filed, raw=pulled.raw, is_ordered=True)
     return dg.MaterializeResult(metadata=describe_rows(pulled.frame, money=None))
 
 

@@ -178,9 +178,9 @@ class LakeResource(dg.ConfigurableResource[Any]):
         """Return what a run of the pull covers."""
         return run_window(tags, self.calendar())
 
-    def write_days(self, table: str, window: PullWindow, frame: Frame, *, raw: Sequence[bytes]) -> None:
+    def write_days(self, table: str, window: PullWindow, frame: Frame, *, raw: Sequence[bytes], is_ordered: bool = False) -> None:
         """Publish what was pulled for the days of a window."""
-        self.open().write_days(table, account=window.account, frame=frame, day_column=LOCAL_DAY, days=list(window.days), raw=raw)
+        self.open().write_days(table, account=window.account, frame=frame, day_column=LOCAL_DAY, days=list(window.days), raw=raw, is_ordered=is_ordered)
 
     def write_snapshot(self, table: str, window: PullWindow, frame: Frame, *, raw: Sequence[bytes]) -> None:
         """Publish a reading of now, which stands for the day it was taken on whatever days are pulled."""

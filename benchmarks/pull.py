@@ -153,7 +153,9 @@ def ours_into_lake(url: str, rows: int, pace: float | None) -> dict[str, object]
         with tempfile.TemporaryDirectory() as folder:
             lake = Lake(Path(folder))
             pulled = pull_balance_transactions(reader, account="self", start=window[0], end=window[1], partial=lake.partial_pull("self"))
-            lake.write_days("balance_transactions", account="self", frame=pulled.frame, day_column="created_at", days=[window[0].date()], raw=pulled.raw)
+            lake.write_days(
+                "balance_transactions", account="self", frame=pulled.frame, day_column="created_at", days=[window[0].date()], raw=pulled.raw, is_ordered=True
+            )
             return pulled.frame.height
 
     return measure(read, rows)

@@ -90,7 +90,9 @@ class Lake:
 
     # --- tables by day -------------------------------------------------------------------------------------------
 
-    def write_days(self, table: str, *, account: str, frame: pl.DataFrame, day_column: str, days: list[date], raw: Sequence[bytes] = ()) -> None:
+    def write_days(
+        self, table: str, *, account: str, frame: pl.DataFrame, day_column: str, days: list[date], raw: Sequence[bytes] = (), is_ordered: bool = False
+    ) -> None:
         """Publish what was pulled for some local days, replacing what stood for them.
 
         Args:
@@ -100,8 +102,9 @@ class Lake:
             day_column: its column with each row's local day.
             days: every day that was pulled, with rows or without.
             raw: the raw responses the frame was made from, as `pack_pages` packs them.
+            is_ordered: the rows stand in an order that depends on nothing but themselves; others are sorted first.
         """
-        file = self._store_table(table, frame.sort(frame.columns))
+        file = self._store_table(table, frame if is_ordered else frame.sort(frame.columns))
         packed = self._store_raw(raw)
         manifest = self._days(table, account)
         manifest.update({day.isoformat(): {"file": file, "raw": packed, "day_column": day_column} for day in days})
@@ -204,7 +207,7 @@ class Lake:
     def _store_table(self, table: str, frame: pl.DataFrame) -> str:
         buffer = io.BytesIO()
         frame.write_parquet(buffer, compression="zstd", statistics=False)
-        return self._store(f"files/{table}", ".parquet", buffer.getvalue())
+        return self._store(f"files/{table}", ".parquet", buffer.getbuffer())
 
     def _store_raw(self, parts: Sequence[bytes]) -> str:
         """Store packed pages one behind the other, without ever holding them twice."""
@@ -218,7 +221,7 @@ class Lake:
             write_atomically(self.root / name, *parts)
         return name
 
-    def _store(self, folder: str, suffix: str, content: bytes) -> str:
+    def _store(self, folder: str, suffix: str, content: bytes | memoryview) -> str:
         name = f"{folder}/{hashlib.sha256(content).hexdigest()[:32]}{suffix}"
         path = self.root / name
         if not path.exists():
@@ -244,7 +247,7 @@ def unpack_pages(packed: bytes) -> list[bytes]:
         return stream.read().splitlines()
 
 
-def write_atomically(path: Path, *contents: bytes) -> None:
+def write_atomically(path: Path, *contents: bytes | memoryview) -> None:
     """Write a file so that a reader sees all of it or none, also after a crash: temporary name, fsync, rename, fsync of the folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

@@ -96,6 +96,11 @@ class PartialPull:
         if path is not None:
             write_atomically(path, orjson.dumps({"begins": part.begins, "rest": part.rest}) + b"\n", part.pack)
 
+    def forget(self) -> None:
+        """Remove every part: something in them is not to be relied on."""
+        if self.folder is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
+
     def _path(self, name: str, key: Sequence[object]) -> Path | None:
         # Keys may hold ids, which are data and no file names.
         digest = hashlib.sha256(orjson.dumps([name, *key])).hexdigest()[:32]

@@ -4,7 +4,7 @@ Windows are half-open instants `[start, end)`. The end is sent as `created[lt]`,
 meanwhile. A window is cut into slices of about equal numbers of rows, which a few threads walk at once: one cursor reaches a
 quarter of Stripe's 25 requests a second and endpoint, four in flight reach it at 150 ms, ten at 400 ms. A slice that turns out too
 dense finishes its newer part and hands the rest on (`partial` keeps finished parts for the repeat of a killed pull).
-Each part is parsed as it comes, so that a window of millions of rows is held in columns and as compressed pages only.
+A window of millions of rows is held as compressed pages and, once, in columns.
 """
 
 import logging
@@ -43,7 +43,7 @@ SOURCE_LISTS = ("/v1/charges", "/v1/refunds", "/v1/disputes")
 OPTIONAL_LISTS = ("/v1/transfers", "/v1/application_fees", "/v1/topups")
 """Lists that an account without Connect, or of a country without top-ups, may not have at all."""
 
-BATCH_ROWS = 50_000
+BATCH_ROWS = 20_000
 """Rows made a table at once: enough for the columns to pay, few enough to hold twice."""
 
 Range = tuple[int, int]
@@ -85,7 +85,12 @@ def pull_balance_transactions(
     if unknown:
         logger.warning("types that Stripe's reference does not name, kept as they are: %s", ", ".join(f"{kind} ({count})" for kind, count in unknown.items()))
     if known is not None:
-        _require_known(pulled.frame, known.filter((pl.col("created_at") >= start) & (pl.col("created_at") < end)), account=account)
+        try:
+            _require_known(pulled.frame, known.filter((pl.col("created_at") >= start) & (pl.col("created_at") < end)), account=account)
+        except IncompletePullError:
+            # A repeat must read them again.
+            PartialPull.join(partial).forget()
+            raise
     return pulled
 
 
@@ -195,46 +200,51 @@ def _pull(
     kept = PartialPull.resume(partial, window=(first, last), clock=reader.clock() if partial else datetime.fromtimestamp(0, UTC))
     settled = min(max(first, kept.settled), last)
     slices = [_Slice(path, *part, is_first=True) for path in paths for part in pairwise(sorted({first, settled, last}))]
-    parts: dict[tuple[str, int], tuple[pl.DataFrame, bytes]] = {}
+    parts: dict[tuple[str, int], bytes] = {}
 
-    def read(slice_: _Slice) -> tuple[_Slice, Part, pl.DataFrame]:
+    def read(slice_: _Slice) -> tuple[_Slice, Part]:
         key = [slice_.begin, slice_.end]
         part = kept.find(slice_.path, key)
         if part is None:
             part = _read_slice(reader, slice_, account=account)
             if slice_.end <= kept.settled:
                 kept.keep(slice_.path, key, part)
-        # Rows of the second at which a part breaks off stand in the rest, where that second is read whole.
-        return slice_, part, parser.read(unpack_pages(part.pack)).filter(pl.col("created") >= part.begins)
+        return slice_, part
 
     with ThreadPoolExecutor(max_workers=READERS, thread_name_prefix="stripe") as pool:
-        running: set[Future[tuple[_Slice, Part, pl.DataFrame]]] = {pool.submit(read, slice_) for slice_ in slices}
+        running: set[Future[tuple[_Slice, Part]]] = {pool.submit(read, slice_) for slice_ in slices}
         try:
             while running:
                 done, running = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
-                    slice_, part, frame = future.result()
-                    parts[slice_.path, part.begins] = (frame, part.pack)
+                    slice_, part = future.result()
+                    parts[slice_.path, part.begins] = part.pack
                     running |= {pool.submit(read, _Slice(slice_.path, *rest)) for rest in part.rest}
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-    # In an order that does not depend on which thread was first.
-    keys = sorted(parts)
-    packs = tuple(parts[key][1] for key in keys)
-    frame = _finish(parser, [parts.pop(key)[0] for key in keys], account=account)
-    logger.info("%s: %s rows in %s parts", ", ".join(paths), frame.height, len(packs))
-    return Pulled(frame, packs)
+    try:
+        frame = _parse(parser, parts, account=account)
+    except StripeAccessError:
+        # What cannot be read must not be taken up again.
+        kept.forget()
+        raise
+    logger.info("%s: %s rows in %s parts", ", ".join(paths), frame.height, len(parts))
+    return Pulled(frame, tuple(parts[key] for key in sorted(parts)))
 
 
-def _finish(parser: parse.ListParser, raw: list[pl.DataFrame], *, account: str) -> pl.DataFrame:
-    """Make the typed table in batches, each of which lets go of what it was made from."""
-    finished = [parser.finish(parser.read([]), account)]
-    raw.reverse()
-    while raw:
-        batch = [raw.pop()]
-        while raw and sum(frame.height for frame in batch) < BATCH_ROWS:
-            batch.append(raw.pop())
-        finished.append(parser.finish(pl.concat(batch), account))
+def _parse(parser: parse.ListParser, parts: Mapping[tuple[str, int], bytes], *, account: str) -> pl.DataFrame:
+    """Make the typed table in batches, in order of list and time, whichever thread was first.
+
+    Until then only compressed pages are held: rows in columns take ten times as much.
+    """
+    finished, batch = [parser.finish(parser.read([]), account)], []
+    last = max(parts)
+    for path, begins in sorted(parts):
+        # Rows of the second at which a part breaks off stand in the rest, where that second is read whole.
+        batch.append(parser.read(unpack_pages(parts[path, begins])).filter(pl.col("created") >= begins))
+        if sum(frame.height for frame in batch) >= BATCH_ROWS or (path, begins) == last:
+            finished.append(parser.finish(pl.concat(batch).sort("created", "id"), account))
+            batch = []
     return pl.concat(finished, rechunk=False)
 
 
