@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from reconciliation.connectors.stripe.client import StripeReader, StripeRefusedError
 from reconciliation.connectors.stripe.pull import Pulled, pull_balance, pull_balance_transactions, pull_payout_members, pull_payouts, pull_sources
-from reconciliation.errors import StripeAccessError
+from reconciliation.errors import IncompletePullError, StripeAccessError
 from reconciliation.lake import unpack_pages
 from reconciliation.simulation.sandbox import SandboxServer
 
@@ -211,6 +211,47 @@ def test_a_month_pulled_in_days_is_the_month_pulled_at_once(golden):
     parts = [pull_balance_transactions(golden, account="self", start=begin, end=end).frame for begin, end in pairwise(days)]
     assert_frame_equal(pl.concat(parts), whole, check_row_order=False)
     assert whole.height > 10
+
+
+def test_a_connected_account_is_read_apart_from_the_keys_own(tmp_path):
+    first = math.ceil(START.timestamp())
+    other = tmp_path / "accounts" / "acct_9"
+    other.mkdir(parents=True)
+    for folder, numbers in ((tmp_path, range(3)), (other, range(10, 15))):
+        (folder / "balance_transactions.jsonl").write_bytes(b"\n".join(orjson.dumps(transaction(n, first + n)) for n in numbers))
+    window = {"start": START, "end": START + timedelta(days=1)}
+    with SandboxServer(tmp_path) as server:
+        reader = StripeReader(key="rk_test_1", api_base=server.url)
+        own, connected = (pull_balance_transactions(reader, account=account, **window).frame for account in ("self", "acct_9"))
+        with pytest.raises(StripeRefusedError, match="may not read account acct_8"):
+            pull_balance_transactions(reader, account="acct_8", **window)
+    assert own.select("stripe_account", "amount_minor").rows() == [("self", n) for n in range(3)]
+    assert connected.select("stripe_account", "amount_minor").rows() == [("acct_9", n) for n in range(10, 15)]
+
+
+def test_what_cannot_be_parsed_or_relied_on_is_not_taken_up_again(serve, tmp_path):
+    rows = [transaction(n, int(START.timestamp()) + n) for n in range(150)]
+    server = Canned([*rows, {**transaction(999, int(START.timestamp()) + 5), "net": 12}])
+    dated = {"Date": "Fri, 30 Oct 2026 10:00:00 GMT"}
+
+    def respond(request: Request) -> Response:
+        return Response(b'{"object":"balance"}', headers=dated) if request.url.path == "/v1/balance" else server(request)
+
+    with serve(respond) as url:
+        reader = StripeReader(key="rk_test_1", api_base=url)
+        window = {"account": "self", "start": START, "end": START + timedelta(days=1), "partial": tmp_path / "left"}
+        with pytest.raises(StripeAccessError, match="net_is_amount_minus_fee"):
+            pull_balance_transactions(reader, **window)
+        assert not (tmp_path / "left").exists()
+        server.rows = rows
+        whole = pull_balance_transactions(reader, **window).frame
+        assert whole.height == 150
+        assert (tmp_path / "left").exists()
+        server.rows = rows[:100]
+        forgotten = {**window, "partial": tmp_path / "other"}
+        with pytest.raises(IncompletePullError, match="50 balance transactions that an earlier pull read are not listed any more"):
+            pull_balance_transactions(reader, **forgotten, known=whole)
+        assert not (tmp_path / "other").exists()
 
 
 def test_large_lists_are_walked_through_the_server(tmp_path):
