@@ -238,7 +238,9 @@ def pack_pages(pages: Iterable[bytes]) -> bytes:
     >>> unpack_pages(pack_pages([b"{}", b'{"a": 1}']) + pack_pages([b"[]"]))
     [b'{}', b'{"a": 1}', b'[]']
     """
-    return zstandard.ZstdCompressor(level=3).compress(b"".join(page.replace(b"\n", b" ") + b"\n" for page in pages))
+    packed = zstandard.ZstdCompressor(level=3).compress(b"".join(page.replace(b"\n", b" ") + b"\n" for page in pages))
+    # A copy: the compressor's own result keeps the memory of the uncompressed pages, ten times what it holds.
+    return memoryview(packed).tobytes()
 
 
 def unpack_pages(packed: bytes) -> list[bytes]:
