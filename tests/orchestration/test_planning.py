@@ -53,12 +53,18 @@ def test_days_missed_for_weeks_are_made_up_from_the_last_pull(lake):
     assert days_to_pull(lake, SETTINGS, "self", clock=noon(date(2026, 10, 30))).first == date(2026, 10, 2)
 
 
-def test_a_payout_that_is_not_final_is_read_again_however_old(lake):
+@pytest.mark.parametrize(("status", "itemised"), [("in_transit", "completed"), ("paid", "in_progress")], ids=["not arrived", "not itemised"])
+def test_a_payout_that_can_still_change_is_read_again_however_old(lake, status, itemised):
     pulled(lake, FIRST, date(2026, 10, 20), taken_at=noon(date(2026, 10, 20)))
-    payouts = pl.DataFrame({"status": ["paid", "in_transit"], "created_at": [noon(date(2026, 9, 25)), noon(date(2026, 10, 1))]}).with_columns(
-        pl.col("created_at").cast(pl.Datetime("us", "UTC")), pl.Series(LOCAL_DAY, [date(2026, 9, 25), date(2026, 10, 1)])
-    )
-    lake.write_days("payouts", account="self", frame=payouts, day_column=LOCAL_DAY, days=payouts[LOCAL_DAY].to_list())
+    days = [date(2026, 9, 25), date(2026, 10, 1)]
+    made = {
+        "status": ["paid", status],
+        "reconciliation_status": ["completed", itemised],
+        "is_automatic": [True, True],
+        "created_at": [noon(day) for day in days],
+    }
+    payouts = pl.DataFrame(made).with_columns(pl.col("created_at").cast(pl.Datetime("us", "UTC")), pl.Series(LOCAL_DAY, days))
+    lake.write_days("payouts", account="self", frame=payouts, day_column=LOCAL_DAY, days=days)
     assert days_to_pull(lake, SETTINGS, "self", clock=noon(date(2026, 10, 21))).first == date(2026, 10, 1)
 
 
