@@ -41,6 +41,9 @@ _WESTERN = r"[1-9]\d{{0,2}}(?:{other}\d{{3}})+|[1-9]\d{{0,2}}(?:'\d{{3}})+|[1-9]
 _INDIAN = r"[1-9]\d?(?:{other}\d{{2}})+{other}\d{{3}}"
 _GROUPED = rf"(?:\d+|{_WESTERN}|{_INDIAN})(?:{{mark}}\d+)?|{{mark}}\d+"
 _FORMS = {".": re.compile(_GROUPED.format(mark=r"\.", other=",")), ",": re.compile(_GROUPED.format(mark=",", other=r"\."))}
+_FITS = {mark: f"^(?-u:{form.pattern})$" for mark, form in _FORMS.items()}
+# What nearly all amounts look like, which is read as a column; the rest are taken apart one by one.
+_COMMON = r"^(?:-?[0-9][0-9.,]*|\([0-9][0-9.,]*\)|[0-9][0-9.,]*-)$"
 _NAMES = {".": "point", ",": "comma"}
 
 
@@ -151,13 +154,12 @@ def read_amounts(texts: pl.DataFrame, *, stated_mark: str | None, has_decimals: 
     Returns:
         The reading; with faults, its values are incomplete and the table must be refused.
     """
-    simple = pl.col("text").str.contains(r"^-?[0-9]+([.,][0-9]{1,2})?$")
-    parsed, faults = _take_all_apart(texts.filter(~simple))
-    quick = texts.filter(simple).select(
-        "text", "row", "column",
-        core=pl.col("text").str.strip_prefix("-"), is_negative=pl.col("text").str.starts_with("-"), marker=pl.lit(""),
+    parsed, faults = _take_all_apart(texts.filter(~pl.col("text").str.contains(_COMMON)))
+    core = pl.col("text").str.strip_chars("()-")
+    quick = texts.filter(pl.col("text").str.contains(_COMMON)).select(
+        "text", "row", "column", core=core, is_negative=pl.col("text").str.contains("[(-]"), marker=pl.lit(""),
         currencies=pl.lit([], dtype=pl.List(pl.String)),
-        fits_point=~pl.col("text").str.contains(",", literal=True), fits_comma=~pl.col("text").str.contains(".", literal=True),
+        fits_point=core.str.contains(_FITS["."]), fits_comma=core.str.contains(_FITS[","]),
     )  # fmt: skip
     cores = pl.concat([quick, parsed.select(quick.columns)])
     mark, evidence, misfits = _decide_mark(cores, stated_mark, has_decimals=has_decimals)

@@ -25,6 +25,8 @@ UNPACKED_RATIO_MAX = 100
 UNPACKED_BYTES_MAX = 512 * 1024**2
 DELIMITERS = (",", ";", "\t", "|")
 ROWS_A_CHUNK = 50_000
+HEAD_CHARACTERS = 4_000_000
+"""A header is looked for in this much of a file."""
 
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xfd7zXZ\x00": "xz", b"\x28\xb5\x2f\xfd": "zstandard", b"7z\xbc\xaf": "7z"}
 _OLD_WORKBOOK = b"\xd0\xcf\x11\xe0"
@@ -58,12 +60,13 @@ class CsvGrid:
     def head(self, *, delimiter: str, count: int) -> list[list[str]]:
         """Return the first records as cut by a delimiter; those before the fault where the text cannot be cut so."""
         found: list[list[str]] = []
+        is_cut = len(self.text) > HEAD_CHARACTERS
         try:
-            for record in islice(_records(self, delimiter), count):
+            for record in islice(_records(self, delimiter, self.text[:HEAD_CHARACTERS]), count + is_cut):
                 found.append([cell.strip() for cell in record])  # noqa: PERF401  # what came before a fault is kept
         except FileRefusedError:
             return found
-        return found
+        return found[:-1] if is_cut else found
 
     def body(self, *, delimiter: str, after_row: int, width: int) -> Body:
         """Read all records behind a row.
@@ -71,10 +74,20 @@ class CsvGrid:
         Raises:
             FileRefusedError: an unclosed quote, a field over the limit.
         """
+        if (quick := read_regular(self.text, delimiter=delimiter, after_row=after_row, width=width)) is not None:
+            return Body(_strip(self.file, quick), {})
+        return self.body_by_record(delimiter=delimiter, after_row=after_row, width=width)
+
+    def body_by_record(self, *, delimiter: str, after_row: int, width: int) -> Body:
+        """Read all records behind a row one by one, which any quoting allows.
+
+        Raises:
+            FileRefusedError: an unclosed quote, a field over the limit.
+        """
         columns = [f"c{index}" for index in range(width)]
         irregular: dict[int, int] = {}
         chunks = [pl.DataFrame(schema={"row": pl.Int64, **dict.fromkeys(columns, pl.String)})]
-        records = islice(_records(self, delimiter), after_row, None)
+        records = islice(_records(self, delimiter, self.text), after_row, None)
         row = after_row + 1
         while chunk := list(islice(records, ROWS_A_CHUNK)):
             if set(map(len, chunk)) != {width}:
@@ -185,8 +198,57 @@ def _first_foreign_line(content: bytes) -> int:
     return 1
 
 
-def _records(grid: CsvGrid, delimiter: str) -> Iterator[list[str]]:
-    reader = csv.reader(io.StringIO(grid.text, newline=""), delimiter=delimiter, strict=True)
+def read_regular(text: str, *, delimiter: str, after_row: int, width: int) -> pl.DataFrame | None:
+    """Read a text whose every line is a record of the header's width, five times as fast as record by record.
+
+    Polars is asked only where it has no choice to make: one line end, no blank line, quotes at cell borders alone. It is believed only
+    if as many rows come out as lines went in, and as many separators as cells need.
+
+    Returns:
+        `row` and `c0`, `c1`, …; None where the text is not that plain.
+    """
+    if "\r" in text:
+        text = text.replace("\r\n", "\n")
+    if "\r" in text or "\n\n" in text or text.startswith("\n") or not _quotes_are_plain(text, delimiter):
+        return None
+    start = 0
+    for _ in range(after_row):
+        start = text.find("\n", start) + 1
+        if not start:
+            return None
+    body = text[start:].removesuffix("\n")
+    if not body:
+        return None
+    columns = [f"c{index}" for index in range(width)]
+    try:
+        frame = pl.read_csv(
+            body.encode(), has_header=False, new_columns=columns, separator=delimiter, quote_char='"', infer_schema=False, empty_string_is_null=False,
+            extra_columns="raise", schema=dict.fromkeys(columns, pl.String), raise_if_empty=False,
+        )  # fmt: skip
+    except (pl.exceptions.ComputeError, pl.exceptions.SchemaError, pl.exceptions.ShapeError):
+        return None
+    if frame.height != body.count("\n") + 1 or frame.width != width:
+        return None
+    inside = frame.select(pl.sum_horizontal(pl.all().str.count_matches(delimiter, literal=True)).sum()).item() if '"' in body else 0
+    if body.count(delimiter) != inside + (width - 1) * frame.height:
+        return None
+    return frame.insert_column(0, pl.int_range(after_row + 1, after_row + 1 + frame.height, eager=True, dtype=pl.Int64).alias("row"))
+
+
+def _quotes_are_plain(text: str, delimiter: str) -> bool:
+    """Tell whether every quote stands at exactly one border of a cell, so that there is one way to read it."""
+    quotes = text.count('"')
+    if not quotes:
+        return True
+    borders = (delimiter, "\n")
+    if any(f'{before}"{behind}' in text for before in borders for behind in borders):
+        return False
+    at_borders = sum(text.count(f'{border}"') + text.count(f'"{border}') for border in borders) + text.startswith('"') + text.endswith('"')
+    return quotes == at_borders
+
+
+def _records(grid: CsvGrid, delimiter: str, text: str) -> Iterator[list[str]]:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     row = 0
     while True:
         try:
