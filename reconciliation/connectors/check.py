@@ -75,7 +75,7 @@ def _kind(file: InboxFile, path: Path, settings: Settings) -> str:
 def _describe_ledger(file: InboxFile, settings: Settings) -> Description:
     exports = read_export(file, ledger_profiles(settings), settings=settings)
     reading = read_ledger([file], settings=settings)
-    proofs = [proof for export in exports for proof in export.table.proofs]
+    proofs = [proof for export in exports for proof in export.proofs]
     return _summary(reading.lines, reading.set_aside, reading.files, proofs)
 
 

@@ -13,7 +13,8 @@ from reconciliation.connectors.tabular.amounts import to_minor
 from reconciliation.connectors.tabular.cells import Grid
 from reconciliation.connectors.tabular.faults import Faults
 from reconciliation.connectors.tabular.profiles import Profile, shipped_profiles
-from reconciliation.connectors.tabular.table import Table, read_table, show_thousandths
+from reconciliation.connectors.tabular.table import Table, read_table
+from reconciliation.connectors.tabular.totals import show_thousandths
 
 PROFILES = Path(__file__).parent / "profiles"
 

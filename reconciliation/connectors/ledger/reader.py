@@ -15,8 +15,9 @@ from reconciliation.calendar import Calendar
 from reconciliation.config import Settings
 from reconciliation.connectors.inbox import InboxFile, raise_together
 from reconciliation.connectors.ledger.accounts import account_key, found_accounts, mapped_accounts, resolve_currency
-from reconciliation.connectors.ledger.amounts import account_amounts
+from reconciliation.connectors.ledger.amounts import account_amounts, base_amounts, expand_contra, has_foreign_amounts
 from reconciliation.connectors.ledger.coverage import Covered, apply_coverage
+from reconciliation.connectors.ledger.proofs import prove_export
 from reconciliation.connectors.tabular.cells import Grid, open_grids
 from reconciliation.connectors.tabular.dates import parse_period
 from reconciliation.connectors.tabular.detection import try_layout
@@ -25,6 +26,7 @@ from reconciliation.connectors.tabular.identity import content_hash
 from reconciliation.connectors.tabular.profiles import Profile, choose_profiles, shipped_profiles
 from reconciliation.connectors.tabular.reading import FileReading as FileReading
 from reconciliation.connectors.tabular.table import Table, read_table
+from reconciliation.connectors.tabular.totals import Proofs
 from reconciliation.errors import FileRefusedError
 from reconciliation.schemas.files import LedgerLine, SetAsideRow, SourceFile
 
@@ -35,6 +37,8 @@ SUFFIXES = frozenset({".csv", ".txt", ".tsv", ".xlsx", ".xlsm"})
 PROFILES = Path(__file__).parent / "profiles"
 
 _UNIT = "\x1f"
+# A row that names two mapped accounts is two lines.
+_SOURCE_ROW = pl.when("is_contra").then(pl.format("{}/contra", "row")).otherwise(pl.col("row").cast(pl.String))
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,7 @@ class Export:
     file: InboxFile
     table: Table
     lines: pl.DataFrame
+    proofs: Proofs
 
 
 def ledger_profiles(settings: Settings) -> tuple[Profile, ...]:
@@ -111,12 +116,13 @@ def _read_sheet(file: InboxFile, grid: Grid, profiles: Sequence[Profile], settin
     kind, posting = pl.col("type").str.to_lowercase(), pl.col("posting").str.to_lowercase()
     lines = table.lines.with_columns(
         account_key=account_key("account"),
-        currency_stated=_currency_code(profile),
+        currency_stated=_currency_code(profile, table.layout.constants.get("currency", "")),
         is_revaluation=kind.is_in([name.lower() for name in profile.revaluation_types]),
         is_non_posting=kind.is_in([name.lower() for name in profile.non_posting_types]) | posting.is_in(list(profile.non_posting_words)),
         month=_month(table, settings.calendar, faults),
     )
-    faults.add_rows(lines.filter(pl.col("account_key") == ""), column=table.layout.header("account"), message="is empty; every line needs an account")
+    no_account = "stands below no account's heading; export the whole report" if profile.sections else "is empty; every line needs an account"
+    faults.add_rows(lines.filter(pl.col("account_key") == ""), column=table.layout.header("account"), message=no_account)
     odd = lines.filter(~pl.col("currency_stated").str.contains("^([A-Z]{3})?$"))
     faults.add_rows(
         odd,
@@ -124,19 +130,42 @@ def _read_sheet(file: InboxFile, grid: Grid, profiles: Sequence[Profile], settin
         cell="currency",
         message="{cell} is not a currency code such as GBP; write the code, or name it under [currency_names] in a mapping file",
     )
+    base = settings.entity.currency
+    other_base = lines.filter(~pl.col("base_currency").str.to_uppercase().is_in(["", base]))
+    message = f"{{cell}} is the currency of the books in this export, but [entity] currency is {base}; export in {base}, or correct the settings"
+    faults.add_rows(other_base, column=table.layout.header("base_currency"), cell="base_currency", message=message)
     faults.raise_any()
-    return Export(file, table, lines)
+    lines = base_amounts(lines, table, faults)
+    faults.raise_any()
+    proofs = (*table.proofs, *prove_export(lines, table, faults))
+    faults.raise_any()
+    lines = expand_contra(_link_reversals(lines, profile), profile, account_key=account_key("contra_account"))
+    return Export(file, table, lines, proofs)
 
 
-def _currency_code(profile: Profile) -> pl.Expr:
+def _link_reversals(lines: pl.DataFrame, profile: Profile) -> pl.DataFrame:
+    """Let `reverses` name a document, also where the export names the number of an entry."""
+    if profile.reverses_by == "document":
+        return lines.with_columns(reverses=pl.when(pl.col("reverses").str.contains(r"^0*$")).then(pl.lit("")).otherwise("reverses"))
+    documents = (
+        lines.filter(pl.col("internal_id") != "").unique(subset="internal_id", keep="first").select(reverses="internal_id", reversed_document="document")
+    )
+    joined = lines.join(documents, on="reverses", how="left", maintain_order="left")
+    return joined.with_columns(reverses=pl.col("reversed_document").fill_null("")).drop("reversed_document")
+
+
+def _currency_code(profile: Profile, constant: str) -> pl.Expr:
     names = {name.lower(): code for name, code in profile.currency_names.items()}
-    stated = pl.when(pl.col("currency") == "").then(pl.lit(profile.constants.get("currency", ""))).otherwise("currency")
+    stated = pl.when(pl.col("currency") == "").then(pl.lit(constant)).otherwise("currency")
     return stated.str.to_lowercase().replace(names).str.to_uppercase() if names else stated.str.to_uppercase()
 
 
 def _month(table: Table, calendar: Calendar, faults: Faults) -> pl.Series:
     """Return each line's accounting period: the one its ERP states, else that of its posting date."""
-    texts = table.lines.filter(pl.col("period") != "").group_by("period").agg(pl.col("row").min())
+    is_number = pl.col("period").str.contains(r"^[0-9]{1,3}$") & (pl.col("fiscal_year") != "")
+    joined = pl.when(is_number).then(pl.col("period").str.strip_chars_start("0") + "/" + pl.col("fiscal_year")).otherwise("period")
+    lines = table.lines.with_columns(period=joined)
+    texts = lines.filter(pl.col("period") != "").group_by("period").agg(pl.col("row").min())
     listed = [name for name, _, _ in calendar.periods]
     known: dict[str, str] = {}
     for text, row in texts.iter_rows():
@@ -149,8 +178,24 @@ def _month(table: Table, calendar: Calendar, faults: Faults) -> pl.Series:
             )
         else:
             known[text] = period
+    _refuse_shifted_periods(lines, known, table, calendar, faults)
     stated = pl.col("period").replace_strict(known, default=None, return_dtype=pl.String)
-    return table.lines.select(pl.coalesce(stated, calendar.period_of_day("day")).alias("month")).to_series()
+    return lines.select(pl.coalesce(stated, calendar.period_of_day("day")).alias("month")).to_series()
+
+
+def _refuse_shifted_periods(lines: pl.DataFrame, known: dict[str, str], table: Table, calendar: Calendar, faults: Faults) -> None:
+    """Refuse numbered periods of a fiscal year that does not begin in January: the third period is then not March."""
+    if "fiscal_year" not in table.layout.fields or not known:
+        return
+    stated = pl.col("period").replace_strict(known, default=None, return_dtype=pl.String)
+    compared = lines.select("row", "period", stated=stated, dated=calendar.period_of_day("day")).drop_nulls()
+    differing = compared.filter(pl.col("stated") != pl.col("dated"))
+    if differing.height * 2 > compared.height:
+        row, period, _, dated = differing.row(0)
+        message = (
+            f"period {period!r} is dated {dated}, as are most others: the fiscal year does not begin in January; name its periods in a file ([close] calendar)"
+        )
+        faults.add(row=row, column=table.layout.header("period"), message=message)
 
 
 def _mapping(exports: Sequence[Export], settings: Settings) -> pl.DataFrame:
@@ -178,13 +223,19 @@ def _map_lines(export: Export, mapped: pl.DataFrame, settings: Settings) -> pl.D
     ) | (pl.col("is_mapped") & pl.col("currency").is_null())
     message = "{cell} is not a currency that [[books.ledger_accounts]] lists for this account; list the account once for each of its currencies"
     faults.add_rows(lines.filter(unlisted), column=table.layout.header("currency"), cell="currency", message=message)
+    if table.layout.profile.amount_currency == "line" and not has_foreign_amounts(table):
+        other = pl.col("is_mapped") & (pl.col("currency_stated") != "") & (pl.col("currency_stated") != pl.col("currency"))
+        message = "{cell} is not the currency of the account, and the export has no amount in the account's; export that too"
+        faults.add_rows(lines.filter(other), column=table.layout.header("currency"), cell="currency", message=message)
     lines = account_amounts(lines, table, base_currency=base, faults=faults)
     faults.raise_any()
+    # Of a row with two accounts the mapped ones count; where none is mapped, the first.
+    lines = lines.filter(pl.col("is_mapped") | (~pl.col("is_contra") & ~pl.col("is_mapped").any().over("row")))
     reversed_document = pl.when(pl.col("type").str.to_lowercase().is_in([name.lower() for name in table.layout.profile.reversal_types])).then(
         pl.col("created_from").str.extract(r"(?:^|#)\s*([^\s#]+)\s*$")
     )
     return lines.select(
-        "row", "day", "month", "account", "account_key", "is_mapped", "currency", "amount_minor", "base_amount_minor", "type", "counterparty", "memo", "poster",
+        "row", "is_contra", "day", "month", "account", "account_key", "is_mapped", "currency", "amount_minor", "base_amount_minor", "type", "counterparty", "memo", "poster",
         source_file=pl.lit(table.file), sha256=pl.lit(export.file.sha256), delivery=pl.lit(export.file.delivery, dtype=pl.Int64),
         document=pl.col("document").str.replace_all(r"\s+", " "), reference="reference",
         reverses_document=pl.when(pl.col("reverses") != "").then("reverses").otherwise(reversed_document),
@@ -203,22 +254,25 @@ def _ledger_lines(lines: pl.DataFrame) -> pl.DataFrame:
     without = used.filter(pl.col("document") == "").sort(order, nulls_last=True)
     without = without.with_columns(hash=content_hash(without, ["account", "day", "amount_minor", "currency", "memo", "counterparty", "reference", "type"]))
     without = without.with_columns(item_id=pl.format("glh_{}/{}", "hash", pl.int_range(1, pl.len() + 1).over("hash"))).drop("hash")
-    frame = pl.concat([with_document, without]).rename({"day": "posting_on"}).with_columns(source_row=pl.col("row").cast(pl.String))
+    frame = pl.concat([with_document, without]).rename({"day": "posting_on"}).with_columns(source_row=_SOURCE_ROW)
     return LedgerLine.validate(frame.select(LedgerLine.column_names()).sort("item_id"))
 
 
 def _set_aside(lines: pl.DataFrame) -> pl.DataFrame:
     aside = lines.filter((pl.col("fate") != "used") | pl.col("rule").is_not_null()).with_columns(
-        rule=pl.when(pl.col("fate") == "used").then("rule").otherwise("fate"), source_row=pl.col("row").cast(pl.String), side=pl.lit("ledger")
+        rule=pl.when(pl.col("fate") == "used").then("rule").otherwise("fate"), source_row=_SOURCE_ROW, side=pl.lit("ledger")
     )
-    frame = aside.rename({"day": "date", "memo": "description"}).select(SetAsideRow.column_names())
-    return SetAsideRow.validate(frame.sort("source_file", pl.col("source_row").cast(pl.Int64)), cast=True)
+    frame = aside.sort("source_file", "row", "is_contra").rename({"day": "date", "memo": "description"}).select(SetAsideRow.column_names())
+    return SetAsideRow.validate(frame, cast=True)
 
 
 def _source_files(exports: Sequence[Export], covered: Covered) -> pl.DataFrame:
     used = pl.col("fate") == "used"
     counts = covered.lines.group_by("source_file").agg(
-        rows_used=(used & pl.col("rule").is_null()).sum(), rows_set_aside=(used & pl.col("rule").is_not_null()).sum(), rows_retired=(~used).sum()
+        rows_in=pl.len(),
+        rows_used=(used & pl.col("rule").is_null()).sum(),
+        rows_set_aside=(used & pl.col("rule").is_not_null()).sum(),
+        rows_retired=(~used).sum(),
     )
     keys = covered.lines.filter("is_mapped").select("account_key").unique()
     spans = covered.spans.join(keys, on="account_key", how="semi").group_by("source_file").agg(pl.col("covers_from").min(), pl.col("covers_to").max())
@@ -226,10 +280,10 @@ def _source_files(exports: Sequence[Export], covered: Covered) -> pl.DataFrame:
         {
             "source_file": export.table.file, "sha256": export.file.sha256, "kind": "ledger", "profile": export.table.layout.profile.name,
             "confidence": export.table.layout.confidence, "encoding": export.table.encoding, "decimal_mark": export.table.mark,
-            "date_order": export.table.date_order, "rows_in": export.lines.height, "delivery": export.file.delivery,
+            "date_order": export.table.date_order, "delivery": export.file.delivery,
         }
         for export in exports
     ]  # fmt: skip
     files = pl.DataFrame(rows).join(counts, on="source_file", how="left").join(spans, on="source_file", how="left")
-    files = files.with_columns(pl.col("rows_used", "rows_set_aside", "rows_retired").fill_null(0))
+    files = files.with_columns(pl.col("rows_in", "rows_used", "rows_set_aside", "rows_retired").fill_null(0))
     return SourceFile.validate(files.select(SourceFile.column_names()).sort("source_file"), cast=True)

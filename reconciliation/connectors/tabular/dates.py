@@ -10,7 +10,8 @@ import polars as pl
 
 from reconciliation.connectors.tabular.faults import Fault, show_cell
 
-DateOrder = Literal["year_first", "day_first", "month_first", "named_month"]
+DateOrder = Literal["year_first", "day_first", "month_first", "named_month", "day_month"]
+Span = tuple[date, date]
 
 YEAR_MIN, YEAR_MAX = 1990, 2099
 
@@ -30,6 +31,8 @@ _MONTH_NAMES = (
     "dec dez december dezember décembre decembre déc diciembre dic dicembre",
 )
 _MONTHS = {name: number for number, names in enumerate(_MONTH_NAMES, start=1) for name in names.split()}
+BEGINS_LIKE_A_DAY = rf"(?i)^\W*(?:\p{{Nd}}|(?:{'|'.join(sorted(_MONTHS))})\P{{L}})"
+"""A pattern of Polars for cells of a date column that are no label: a digit or a month's name comes first."""
 _TIME = r"[T ]\d{1,2}:\d{2}.*$"
 _YEAR_FIRST = re.compile(r"(\d{4})([-/.])(\d{1,2})\2(\d{1,2})|(\d{4})(\d{2})(\d{2})")
 _NUMERIC = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4}|\d{2})")
@@ -64,14 +67,17 @@ def without_time(column: str) -> pl.Expr:
     return pl.col(column).str.replace(_TIME, "")
 
 
-def read_dates(texts: pl.DataFrame, *, stated: DateOrder | None, day_first: bool | None) -> DateReading:
+def read_dates(texts: pl.DataFrame, *, stated: DateOrder | None, day_first: bool | None, span: Span | None = None) -> DateReading:
     """Read every date of a table.
 
     Args:
         texts: `text`, `row`, `column`: one row for each distinct text with its first place; blanks left out.
         stated: the order that a mapping states; None decides it.
         day_first: the operator's answer, consulted only where the dates are ambiguous.
+        span: first and last day of the file, which give dates without a year (`day_month`: 3110) theirs.
     """
+    if stated == "day_month":
+        return _read_days_of_span(texts, span)
     parts: list[_Parts] = []
     faults: list[Fault] = []
     for text, row, column in texts.select("text", "row", "column").sort("row").iter_rows():
@@ -93,6 +99,39 @@ def read_dates(texts: pl.DataFrame, *, stated: DateOrder | None, day_first: bool
             faults.append(Fault(part.row, part.column, f"{show_cell(part.text)} is no day of the calendar ({order.replace('_', ' ')}, {evidence}); correct it"))
         days.append((part.text, day))
     return DateReading(order, evidence, pl.DataFrame(days, schema={"text": pl.String, "day": pl.Date}, orient="row"), tuple(faults))
+
+
+def _read_days_of_span(texts: pl.DataFrame, span: Span | None) -> DateReading:
+    days: list[tuple[str, date | None]] = []
+    faults: list[Fault] = []
+    for text, row, column in texts.select("text", "row", "column").sort("row").iter_rows():
+        if span is None:
+            faults.append(Fault(row, column, f"{show_cell(text)} has no year, and no line above the header states the days of the file; export it again"))
+            continue
+        years = range(span[0].year, span[1].year + 1)
+        found = [day for year in years if (day := _day_of_year(text, year)) and span[0] <= day <= span[1]]
+        if len(found) == 1:
+            days.append((text, found[0]))
+        else:
+            message = f"{show_cell(text)} is {'more than one day' if found else 'no day'} between {span[0]} and {span[1]}, which the file states as its days"
+            faults.append(Fault(row, column, f"{message}; export it again, a year at a time"))
+    evidence = f"day and month; the year from the file's days {span[0]} to {span[1]}" if span else "day and month without a year"
+    return DateReading("day_month", evidence, pl.DataFrame(days, schema={"text": pl.String, "day": pl.Date}, orient="row"), tuple(faults))
+
+
+def _day_of_year(text: str, year: int) -> date | None:
+    if not re.fullmatch(r"[0-9]{3,4}", text):
+        return None
+    try:
+        return date(year, int(text[-2:]), int(text[:-2]))
+    except ValueError:
+        return None
+
+
+def parse_day(text: str) -> date | None:
+    """Parse a day written as 20261031 or 2026-10-31, or return None."""
+    parts = _parts(text, 0, "")
+    return _day(parts, "year_first") if parts and parts.form == "year_first" else None
 
 
 def parse_period(text: str, *, listed: Collection[str] = ()) -> str | None:

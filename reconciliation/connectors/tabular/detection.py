@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from reconciliation.connectors.tabular.cells import Grid
+from reconciliation.connectors.tabular.dates import Span, parse_day
 from reconciliation.connectors.tabular.profiles import AMOUNT_FIELDS, Profile, header_key
 from reconciliation.errors import FileRefusedError
 
@@ -38,6 +39,26 @@ class Layout:
     confidence: float
     evidence: str
     preamble: tuple[tuple[str, ...], ...]
+
+    @property
+    def constants(self) -> dict[str, str]:
+        """What stands for fields that the file has no column for: the preamble's word, then the profile's."""
+        where = self.profile.preamble
+        stated = self._stated(where.currency) if where and where.currency else ""
+        constants: dict[str, str] = {str(field): value for field, value in self.profile.constants.items()}
+        return constants | ({"currency": stated} if stated else {})
+
+    @property
+    def span(self) -> Span | None:
+        """The first and last day that a line above the header states, where the profile says where."""
+        where = self.profile.preamble
+        days = [parse_day(self._stated(column)) for column in (where.first_day, where.last_day)] if where else []
+        return (days[0], days[1]) if len(days) == 2 and days[0] and days[1] and days[0] <= days[1] else None
+
+    def _stated(self, column: int) -> str:
+        where = self.profile.preamble
+        line = next((line for line in self.preamble if where and line and line[0] == where.starts_with), ())
+        return line[column - 1] if column <= len(line) else ""
 
     def header(self, field: str) -> str:
         """Return the header text of a field, or the field's name where the file has no such column."""
@@ -82,27 +103,31 @@ def _layouts(grid: Grid, profiles: Sequence[Profile]) -> Iterator[Layout]:
 
 
 def _match(profile: Profile, keys: list[str], record: list[str], *, delimiter: str, header_row: int, preamble: list[list[str]]) -> Layout | None:
-    fields: dict[str, int] = {}
+    found: dict[str, int] = {}
     taken: set[int] = set()
-    for field, names in profile.columns.items():
+    for field, names in (*profile.columns.items(), *profile.others.items()):
         for name in names:
             place = next((index for index, key in enumerate(keys) if key == header_key(name) and index not in taken), None)
-            if place is not None:
-                fields[field] = place
-                taken.add(place)
+            if place is None:
+                continue
+            taken.add(place)
+            if field not in found:
+                found[field] = place
+            if field in profile.columns:
                 break
-    if _missing(profile, fields):
+    if _missing(profile, found):
         return None
+    fields = {field: place for field, place in found.items() if field in profile.columns}
     named = [index for index, key in enumerate(keys) if key]
     recognized = len(taken) / max(len(named), 1)
-    telling = [field for field in profile.signature if field in fields]
+    telling = [field for field in profile.signature if field in found]
     confidence = 1.0 if profile.is_mapping else 0.5 * recognized + 0.5 * (len(telling) / len(profile.signature) if profile.signature else 0.6)
-    evidence = f"{len(taken)} of {len(named)} columns recognized" + (f", among them {', '.join(record[fields[field]] for field in telling)}" if telling else "")
+    evidence = f"{len(taken)} of {len(named)} columns recognized" + (f", among them {', '.join(record[found[field]] for field in telling)}" if telling else "")
     return Layout(profile, delimiter, header_row, tuple(record), fields, round(confidence, 3), evidence, tuple(tuple(row) for row in preamble))
 
 
 def _missing(profile: Profile, fields: dict[str, int]) -> list[str]:
-    known = {*fields, *profile.constants}
+    known = {*fields, *profile.constants, *(("account",) if profile.sections else ())}
     return [need for need in profile.required if not any(known.issuperset(option.split("+")) for option in need.split("|"))]
 
 
@@ -119,12 +144,16 @@ def _refuse_duplicates(file: str, layout: Layout) -> None:
 
 
 def _refuse_incomplete(grid: Grid, profiles: Sequence[Profile], layout: Layout) -> None:
-    """Refuse a system's export that lacks one required column, rather than read it as a plain table with less in it."""
-    keys = {header_key(header) for header in layout.headers}
+    """Refuse a system's export that lacks one required column, rather than read it as another's or as a plain table with less in it."""
+    keys = [header_key(header) for header in layout.headers]
     for profile in profiles:
-        found = {field: 0 for field, names in profile.columns.items() if any(header_key(name) in keys for name in names)}
+        known = {field: [header_key(name) for name in names] for field, names in (*profile.columns.items(), *profile.others.items())}
+        found = {field: 0 for field, names in known.items() if set(names) & set(keys)}
         telling = [field for field in profile.signature if field in found]
-        if profile != layout.profile and not layout.profile.signature and len(telling) >= 2 and len(telling) + 1 >= len(profile.signature):
+        if profile == layout.profile or len(telling) < 2 or len(telling) + 1 < len(profile.signature) or not _missing(profile, found):
+            continue
+        recognized = sum(1 for key in keys if any(key in names for names in known.values())) / max(1, sum(1 for key in keys if key))
+        if 0.5 * recognized + 0.5 * len(telling) / len(profile.signature) > layout.confidence:
             raise _not_recognized(grid, (profile,))
 
 

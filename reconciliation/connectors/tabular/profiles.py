@@ -17,10 +17,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from reconciliation.connectors.tabular.dates import DateOrder
 from reconciliation.errors import SettingsError
 
-AMOUNT_FIELDS = ("debit", "credit", "amount", "foreign_amount", "balance")
+MOVEMENT_FIELDS = ("debit", "credit", "amount", "foreign_amount", "foreign_debit", "foreign_credit", "tax_amount")
+AMOUNT_FIELDS = (*MOVEMENT_FIELDS, "balance")
 FIELDS = (
-    "date", "value_date", "period", "type", "document", "line", "account", "counterparty", "memo", "reference", "poster", "currency", *AMOUNT_FIELDS,
-    "indicator", "exchange_rate", "created_from", "reverses", "posting", "internal_id",
+    "date", "value_date", "period", "fiscal_year", "type", "document", "line", "account", "contra_account", "counterparty", "memo", "reference", "poster",
+    "currency", "base_currency", *AMOUNT_FIELDS, "indicator", "exchange_rate", "created_from", "reverses", "posting", "internal_id",
 )  # fmt: skip
 TOTAL_LABELS = (
     "total",
@@ -45,17 +46,38 @@ BALANCE_LABELS = (
 )  # fmt: skip
 
 
+class Preamble(BaseModel):
+    """Where a line above the header states what the rows leave out; columns count from 1.
+
+    Attributes:
+        starts_with: the first cell of that line.
+        first_day: its column with the first day of the export, written 20261001.
+        last_day: its column with the last day.
+        currency: its column with the currency.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    starts_with: str = Field(min_length=1)
+    first_day: int = Field(ge=1)
+    last_day: int = Field(ge=1)
+    currency: int | None = Field(default=None, ge=1)
+
+
 class Profile(BaseModel):
     """How one system's export is laid out.
 
     Attributes:
         name: as `[ledger] profile` and the reports name it.
+        system: the ERP, where it has several exports; `[ledger] profile` may name it too.
         title: what a person calls the export.
         columns: field -> header names in order of preference. A file may have the first, another or none of them.
+        others: headers that the system also has and that are not read; they tell it from others.
         is_mapping: a company's own mapping: what it names must be there, and it is not doubted.
         required: fields that must be present; `debit+credit|amount` is satisfied by the two or by the one.
         signature: fields whose presence tells this system from others; they raise the confidence.
         constants: field -> value for what the file does not say, such as the one account it was exported for.
+        amount_currency: whether debit, credit and amount are in the base currency, or in the one the line states.
         sign: whether a positive signed amount is a debit or a credit.
         decimal_mark: stated, or None to decide it by the file.
         date_order: stated, or None to decide it by the file.
@@ -68,17 +90,29 @@ class Profile(BaseModel):
         non_posting_types: types that are no entry of the ledger.
         non_posting_words: values of the posting column that mean so.
         reversal_types: types whose `created_from` names the document they reverse.
+        reverses_by: what the `reverses` column names: a document, or the number of the entry.
+        sections: a row with a single cell begins an account, whose lines stand below it.
+        section_pattern: how such a row looks where it holds more, with a group `account`.
+        section_totals: how the total of a section begins; the account's name follows.
+        carry_down: fields that stand on the first line of a document only; the lines below it up to a total belong to it.
+        balanced: what must add to zero: the `document`, or the `file`, unless the export is of one account; empty: nothing.
+        type_sides: type -> whether its unsigned amount is a debit or a credit, for systems that say it so.
+        contra_types: types whose `contra_account` moves the other way by amount and tax; `*` stands for every type.
+        preamble: what a line above the header states.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(min_length=1, pattern=r"^[\w .-]+$")
+    system: str = ""
     title: str = ""
     is_mapping: bool = False
     columns: dict[str, tuple[str, ...]]
+    others: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     required: tuple[str, ...] = ("date", "account", "debit+credit|amount")
     signature: tuple[str, ...] = ()
     constants: dict[Literal["account", "currency"], str] = Field(default_factory=dict)
+    amount_currency: Literal["base", "line"] = "base"
     sign: Literal["debit_positive", "credit_positive"] = "debit_positive"
     decimal_mark: Literal[".", ","] | None = None
     date_order: DateOrder | None = None
@@ -91,6 +125,15 @@ class Profile(BaseModel):
     non_posting_types: tuple[str, ...] = ()
     non_posting_words: tuple[str, ...] = ("no", "n", "false", "f", "non-posting", "non posting")
     reversal_types: tuple[str, ...] = ()
+    reverses_by: Literal["document", "internal_id"] = "document"
+    sections: bool = False
+    section_pattern: str = ""
+    section_totals: tuple[str, ...] = ("total for", "total of", "total", "net movement", "summe")
+    carry_down: tuple[str, ...] = ()
+    balanced: Literal["", "document", "file"] = ""
+    type_sides: dict[str, Literal["debit", "credit"]] = Field(default_factory=dict)
+    contra_types: tuple[str, ...] = ()
+    preamble: Preamble | None = None
 
     @field_validator("columns", mode="before")
     @classmethod
@@ -160,7 +203,7 @@ def choose_profiles(shipped: Sequence[Profile], *, setting: str, folder: Path) -
     """
     if setting == "auto":
         return tuple(shipped)
-    named = tuple(profile for profile in shipped if profile.name == setting)
+    named = tuple(profile for profile in shipped if setting in (profile.name, profile.system))
     if named:
         return named
     if setting.endswith(".toml"):

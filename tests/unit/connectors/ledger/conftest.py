@@ -1,6 +1,7 @@
 """Inbox files and settings for ledger tests."""
 
 import hashlib
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -44,3 +45,14 @@ def export() -> Callable[..., InboxFile]:
         return InboxFile(name=name or f"inbox/ledger/{'abc'[delivery - 1]}.csv", content=data, sha256=hashlib.sha256(data).hexdigest(), delivery=delivery)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def make_workbook() -> Callable[..., bytes]:
+    """Return the writer of small workbooks: sheet name -> rows."""
+    spec = importlib.util.spec_from_file_location("workbooks", Path(__file__).parents[3] / "workbooks.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    writer: Callable[..., bytes] = module.workbook
+    return writer
