@@ -12,9 +12,8 @@ from typing import Any
 import polars as pl
 
 from reconciliation.config import Settings
-from reconciliation.connectors.bank.camt053 import is_xml
 from reconciliation.connectors.bank.csv_statement import bank_profiles
-from reconciliation.connectors.bank.reader import read_bank, read_statement
+from reconciliation.connectors.bank.reader import is_statement, read_bank, read_statement
 from reconciliation.connectors.inbox import FILE_BYTES_MAX, InboxFile, file_name, read_content
 from reconciliation.connectors.ledger.reader import ledger_profiles, read_export, read_ledger
 from reconciliation.connectors.tabular.cells import open_grids
@@ -61,7 +60,7 @@ def _kind(file: InboxFile, path: Path, settings: Settings) -> str:
     for kind, inbox in (("ledger", settings.ledger.inbox), ("bank", settings.bank.inbox)):
         if place.is_relative_to(settings.path(inbox).absolute()):
             return kind
-    if is_xml(file.content):
+    if is_statement(file.content):
         return "bank"
     best: dict[str, float] = {"ledger": 0.0, "bank": 0.0}
     for grid in open_grids(file.name, file.content):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciliation.connectors.bank.camt053 import read_camt053
+from reconciliation.connectors.bank.camt import read_camt
 from reconciliation.errors import FileRefusedError
 
 FOLDER = Path(__file__).parents[3] / "shared" / "material" / "bank_camt"
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason=f"{FOLDER} is absent
 
 
 def read(name):
-    return read_camt053(name, (FOLDER / name).read_bytes())
+    return read_camt(name, (FOLDER / name).read_bytes())
 
 
 @pytest.mark.parametrize(
@@ -42,8 +42,6 @@ def test_real_statements_are_read(name, amounts, currencies):
         ("genkgo_camt053.v2.minimal.xml", "EUR, SEK"),
         ("genkgo_camt053.v2.five.decimals.xml", "27.05"),
         ("oca_test-camt053", "closing balance is 15121.12"),
-        ("genkgo_camt052.v4.xml", "intraday"),
-        ("genkgo_camt054.v4.xml", "advice"),
     ],
 )
 def test_statements_that_contradict_themselves_and_other_messages_are_refused(name, said):
@@ -53,3 +51,8 @@ def test_statements_that_contradict_themselves_and_other_messages_are_refused(na
 
 def test_a_statement_without_entries_is_read_as_such():
     assert read("oca_test-camt053-no-ntry").lines.is_empty()
+
+
+@pytest.mark.parametrize("name", ["genkgo_camt052.v4.xml", "genkgo_camt054.v4.xml"])
+def test_entries_of_reports_and_advices_are_not_booked(name):
+    assert read(name).lines["is_booked"].to_list() == [False]

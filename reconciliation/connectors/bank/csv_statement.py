@@ -9,12 +9,15 @@ from pathlib import Path
 import polars as pl
 
 from reconciliation.connectors.bank.statement import LINES_SCHEMA, BankFile
-from reconciliation.connectors.tabular.amounts import to_minor
+from reconciliation.connectors.tabular.amounts import read_amounts, to_minor
 from reconciliation.connectors.tabular.cells import Grid
 from reconciliation.connectors.tabular.faults import Faults
-from reconciliation.connectors.tabular.profiles import Profile, shipped_profiles
+from reconciliation.connectors.tabular.profiles import Profile, cell_key, shipped_profiles
 from reconciliation.connectors.tabular.table import Table, read_table
 from reconciliation.connectors.tabular.totals import show_thousandths
+
+_OPENING = ("opening balance", "beginning balance", "balance at start", "balance brought forward", "anfangssaldo", "solde initial", "saldo inicial")
+_CLOSING = ("closing balance", "ending balance", "balance at end", "balance carried forward", "endsaldo", "solde final", "saldo final")
 
 PROFILES = Path(__file__).parent / "profiles"
 
@@ -46,7 +49,7 @@ def read_csv_statement(grid: Grid, *, day_first: bool | None, default_currency: 
         unfit, column=_money_header(table), message="the amount has more decimals than its currency, or is larger than any amount that is accepted; correct it"
     )
     faults.raise_any()
-    proofs = (*table.proofs, *_prove_balance(lines, table, faults))
+    proofs = (*table.proofs, *_prove_balance(lines, table, faults), *_prove_period(lines, table, faults))
     faults.raise_any()
     frame = lines.select(
         "row", "bank_account", "currency", "amount_minor", "counterparty", "reference",
@@ -81,8 +84,11 @@ def _signed_amount(table: Table, faults: Faults) -> pl.DataFrame:
     rows = table.lines.with_columns(side=side)
     unknown = rows.filter(pl.col("side").is_null())
     faults.add_rows(unknown, column=table.layout.header("indicator"), cell="indicator", message="{cell} is neither debit nor credit; write D or C")
-    signs_agree = rows.height > 0 and rows.filter(amount != 0).select((amount.sign() == pl.col("side")).all()).item()
-    return rows.with_columns(signed=(amount if signs_agree else amount * pl.col("side")))
+    moved = rows.filter((amount != 0) & pl.col("side").is_not_null())
+    same, opposite = ((amount.sign() * pl.col("side") == sign).all() for sign in (1, -1))
+    # A column that signs its amounts too says the same twice: the indicator decides, the sign is not applied again.
+    repeats_sign = moved.height > 0 and moved.select((same | opposite) & (amount < 0).any()).item()
+    return rows.with_columns(signed=(amount.abs() if repeats_sign else amount) * pl.col("side"))
 
 
 def _prove_balance(lines: pl.DataFrame, table: Table, faults: Faults) -> tuple[tuple[str, bool], ...]:
@@ -106,6 +112,34 @@ def _prove_balance(lines: pl.DataFrame, table: Table, faults: Faults) -> tuple[t
         message += "; a line is missing or altered: download it again"
         faults.add(row=row, column=table.layout.header("balance"), message=message)
     return ()
+
+
+def _prove_period(lines: pl.DataFrame, table: Table, faults: Faults) -> tuple[tuple[str, bool], ...]:
+    """Check opening + lines = closing where rows beside the table state both balances, of a statement in one currency."""
+    found = {name: _stated_balance(table, words) for name, words in (("opening", _OPENING), ("closing", _CLOSING))}
+    opening, closing = found["opening"], found["closing"]
+    if opening is None or closing is None or lines["currency"].n_unique() > 1:
+        return ()
+    moved = int(lines["signed"].cast(pl.Int128).sum())
+    if opening[1] + moved != closing[1]:
+        shown = [show_thousandths(amount) for amount in (opening[1], moved, opening[1] + moved, closing[1])]
+        message = f"opening {shown[0]} (row {opening[0]}) + lines {shown[1]} = {shown[2]}, but the closing balance is {shown[3]}"
+        faults.add(row=closing[0], column="", message=f"{message}; a line is missing or altered: download it again")
+        return ()
+    return (("opening_plus_entries_is_closing", True),)
+
+
+def _stated_balance(table: Table, words: tuple[str, ...]) -> tuple[int, int] | None:
+    """Return row and thousandths of the one row that states a balance; None where there is none, or several."""
+    found = []
+    for row, cells in table.notes:
+        filled = [cell for cell in cells if cell]
+        if len(filled) > 1 and cell_key(filled[0]).strip(" :").startswith(words):
+            texts = pl.DataFrame({"text": [filled[-1]], "row": [row], "column": [""]}, schema={"text": pl.String, "row": pl.Int64, "column": pl.String})
+            reading = read_amounts(texts, stated_mark=table.mark)
+            if not reading.faults and reading.values["thousandths"][0] is not None:
+                found.append((row, int(reading.values["thousandths"][0])))
+    return found[0] if len(found) == 1 else None
 
 
 def _is_own_account(lines: pl.DataFrame) -> bool:

@@ -10,8 +10,11 @@ from collections.abc import Sequence
 import polars as pl
 
 from reconciliation.config import Settings
-from reconciliation.connectors.bank.camt053 import is_xml, read_camt053
+from reconciliation.connectors.bank.bai2 import is_bai2, read_bai2
+from reconciliation.connectors.bank.camt import is_xml, read_camt
 from reconciliation.connectors.bank.csv_statement import bank_profiles, read_csv_statement
+from reconciliation.connectors.bank.mt940 import is_mt940, read_mt940
+from reconciliation.connectors.bank.ofx import is_ofx, read_ofx
 from reconciliation.connectors.bank.statement import BankFile, account_identity
 from reconciliation.connectors.inbox import InboxFile, raise_together
 from reconciliation.connectors.tabular.cells import open_grids
@@ -23,7 +26,9 @@ from reconciliation.schemas.files import BankLine, SetAsideRow, SourceFile
 
 logger = logging.getLogger(__name__)
 
-SUFFIXES = frozenset({".xml", ".csv", ".txt", ".tsv", ".xlsx", ".xlsm", ".camt", ".053", ".c53"})
+SUFFIXES = frozenset(
+    {".xml", ".csv", ".txt", ".tsv", ".xlsx", ".xlsm", ".camt", ".053", ".c53", ".sta", ".mt940", ".940", ".mt942", ".swi", ".bai", ".bai2", ".ofx", ".qfx"}
+)
 
 _IDENTITY = ("bank_account", "booked_on", "amount_minor", "currency", "description", "reference")
 
@@ -61,14 +66,25 @@ def read_statement(file: InboxFile, *, settings: Settings) -> list[BankFile]:
     Raises:
         FileRefusedError: it cannot be read exactly.
     """
+    if is_ofx(file.content):
+        return [read_ofx(file.name, file.content)]
     if is_xml(file.content):
-        return [read_camt053(file.name, file.content)]
+        return [read_camt(file.name, file.content)]
+    if is_mt940(file.content):
+        return [read_mt940(file.name, file.content)]
+    if is_bai2(file.content):
+        return [read_bai2(file.name, file.content)]
     grids = open_grids(file.name, file.content)
     if len(grids) > 1:
         grids = [grid for grid in grids if try_layout(grid, bank_profiles())] or grids[:1]
     if not grids:
         raise FileRefusedError(file=file.name, message="has no visible sheet with cells; save the statement's sheet visibly")
     return [read_csv_statement(grid, day_first=settings.ledger.day_first, default_currency=settings.entity.currency) for grid in grids]
+
+
+def is_statement(content: bytes) -> bool:
+    """Tell whether content is in one of the formats that only banks write."""
+    return is_ofx(content) or is_xml(content) or is_mt940(content) or is_bai2(content)
 
 
 def _stamp(file: InboxFile, one: BankFile) -> pl.DataFrame:

@@ -36,6 +36,7 @@ class Table:
         lines: `row`, every field of `FIELDS` as text ("" where absent), `day` and `value_day`, and for each amount
             field `<field>_thousandths` (null where blank) and `<field>_marker` (`CR`, `DR` or "").
         openings: `row`, `section`, `thousandths`: balances without movement, such as the one an account begins with.
+        notes: row and cells of what stands above the header and of balances below it.
         hints: `row`, `field`, `currencies`: amounts with a currency beside their digits.
         mark, mark_evidence: the decimal mark and what decided it.
         date_order, date_evidence: the order of day and month and what decided it.
@@ -48,6 +49,7 @@ class Table:
     lines: pl.DataFrame
     hints: pl.DataFrame
     openings: pl.DataFrame
+    notes: tuple[tuple[int, tuple[str, ...]], ...]
     mark: str
     mark_evidence: str
     date_order: str
@@ -92,7 +94,7 @@ def read_table(grid: Grid, profiles: Sequence[Profile], *, day_first: bool | Non
     faults.raise_any()
     return Table(
         file=grid.file, encoding=grid.encoding, layout=layout, lines=lines.drop("kind", "label", "section"), hints=_hints(lines, layout, amounts),
-        openings=_read_openings(balances, layout, amounts), mark=amounts.mark, mark_evidence=amounts.evidence, date_order=dates.order,
+        openings=_read_openings(balances, layout, amounts), notes=_notes(body, balances, layout), mark=amounts.mark, mark_evidence=amounts.evidence, date_order=dates.order,
         date_evidence=dates.evidence, proofs=proofs,
     )  # fmt: skip
 
@@ -193,6 +195,11 @@ def _read_openings(rows: pl.DataFrame, layout: Layout, amounts: AmountReading) -
     nothing = pl.col("debit_thousandths").is_null() & pl.col("credit_thousandths").is_null()
     split = pl.when(~nothing).then(pl.col("debit_thousandths").fill_null(0) - pl.col("credit_thousandths").fill_null(0))
     return stated.select("row", "section", thousandths=pl.coalesce(signed_balance(), split, "amount_thousandths"))
+
+
+def _notes(body: Body, balances: pl.DataFrame, layout: Layout) -> tuple[tuple[int, tuple[str, ...]], ...]:
+    below = body.frame.filter(pl.col("row").is_in(balances["row"].to_list())).rows()
+    return (*enumerate(layout.preamble, start=1), *((record[0], record[1:]) for record in below))
 
 
 def signed_balance() -> pl.Expr:

@@ -51,7 +51,8 @@ def export() -> Callable[..., InboxFile]:
 def make_workbook() -> Callable[..., bytes]:
     """Return the writer of small workbooks: sheet name -> rows."""
     spec = importlib.util.spec_from_file_location("workbooks", Path(__file__).parents[3] / "workbooks.py")
-    assert spec and spec.loader
+    assert spec
+    assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     writer: Callable[..., bytes] = module.workbook

@@ -119,15 +119,15 @@ EXTERNAL = '<!DOCTYPE d [<!ENTITY x SYSTEM "file:///etc/passwd">]>'
         (message(statement_xml(entry("5.00")), prolog=EXTERNAL).replace("STRIPE PAYMENTS<", "&x;<"), "document type"),
         (message(statement_xml(entry("5.00")))[:-30], "not well-formed"),
         (message(), "holds no statement"),
-        (message(statement_xml(entry("5.00"))).replace("camt.053", "camt.054").replace("BkToCstmrStmt", "BkToCstmrDbtCdtNtfctn"), "advice"),
-        ("<html><body>Session expired</body></html>", "is html"),
+        (message(statement_xml(entry("5.00"))).replace("camt.053", "pain.001").replace("BkToCstmrStmt", "CstmrCdtTrfInitn"), "PAIN.001"),
+        ("<html><body>Session expired</body></html>", "is <html>"),
         (message(statement_xml(entry("5,00"))), "not a plain decimal"),
         (message(statement_xml(entry("5.001"))), "more than the 2 decimals"),
         (message(statement_xml(entry("5.00", "CREDIT"))), "neither CRDT nor DBIT"),
         (message(statement_xml(entry("5.00", date="2026-02-30"))), "not a date"),
         (message(statement_xml(balance("OPBD", "1.00", "EUR"), balance("CLBD", "6.00"), entry("5.00"))), "cannot tie out"),
     ],
-    ids=["entities", "external entity", "cut short", "no statement", "an advice", "a web page", "comma", "excess decimals", "direction", "date", "currencies"],
+    ids=["entities", "external entity", "cut short", "no statement", "a payment order", "a web page", "comma", "excess decimals", "direction", "date", "currencies"],
 )  # fmt: skip
 def test_what_cannot_be_trusted_is_refused(statement, settings, content, said):
     assert said in refused(statement, settings, content).message

@@ -1,9 +1,9 @@
-"""CAMT.053 statements (ISO 20022, any version) -> booked entries, each statement tied out.
+"""CAMT messages (ISO 20022, any version) -> entries, each statement tied out.
 
 Opening balance + booked entries = closing balance where a statement carries both; a contradiction refuses the file. A batch
-entry stays one line, as it is one on the account. Pending entries are kept apart. Left out: CAMT.052 (intraday) and
-CAMT.054 (advices), which repeat what the statement will say. The direction of an entry is what `CdtDbtInd` states, also for
-a reversal: `RvslInd` says that the original went the other way (ISO 20022, BankToCustomerStatement, ReversalIndicator).
+entry stays one line, as it is one on the account. Pending entries are kept apart, and so is all of CAMT.052 (intraday) and
+CAMT.054 (advices), which repeat what the statement (CAMT.053) will say. The direction of an entry is what `CdtDbtInd` states, also
+for a reversal: `RvslInd` says that the original went the other way (ISO 20022, BankToCustomerStatement, ReversalIndicator).
 """
 
 import re
@@ -18,7 +18,8 @@ from reconciliation.connectors.tabular.faults import Faults, show_cell
 from reconciliation.errors import FileRefusedError
 from reconciliation.money import format_minor, parse_minor
 
-_NAMESPACE = re.compile(r"(?:urn:iso:std:iso:20022:tech:xsd:)?(camt\.05\d)\.001\.\d+")
+_NAMESPACE = re.compile(r"(?:urn:iso:std:iso:20022:tech:xsd:)?([a-z]{4}\.\d{3})\.001\.\d+")
+_MESSAGES = {"BkToCstmrStmt": ("camt053", "Stmt"), "BkToCstmrAcctRpt": ("camt052", "Rpt"), "BkToCstmrDbtCdtNtfctn": ("camt054", "Ntfctn")}
 _OPENING, _CLOSING = ("OPBD", "PRCD"), ("CLBD",)
 _NOT_PROVIDED = frozenset({"", "NOTPROVIDED", "NOT PROVIDED", "NONREF"})
 _DESCRIPTION_MAX = 4_000
@@ -29,17 +30,18 @@ def is_xml(content: bytes) -> bool:
     return content.lstrip(b"\xef\xbb\xbf\xff\xfe\x00 \t\r\n")[:1] == b"<"
 
 
-def read_camt053(file: str, content: bytes) -> BankFile:
-    """Read all statements of a CAMT.053 message.
+def read_camt(file: str, content: bytes) -> BankFile:
+    """Read all statements of a CAMT.053 message, or all reports of a CAMT.052 or CAMT.054, whose entries count as not booked.
 
     Raises:
         FileRefusedError: not well-formed, another message, an entry that cannot be read, a statement that does not tie out.
     """
     root = _parse(file, content)
     faults = Faults(file)
-    statements = list(_children(root, "Stmt"))
+    profile, part = _MESSAGES[_tag(root)]
+    statements = list(_children(root, part))
     if not statements:
-        raise FileRefusedError(file=file, message="holds no statement (Stmt); ask the bank for the CAMT.053 statement")
+        raise FileRefusedError(file=file, message=f"holds no statement ({part}); ask the bank for the CAMT.053 statement")
     rows: list[tuple[object, ...]] = []
     tied = 0
     for number, statement in enumerate(statements, start=1):
@@ -52,8 +54,9 @@ def read_camt053(file: str, content: bytes) -> BankFile:
         tied += _tie_out(statement, rows[first:], first_row=first + 1, number=number, faults=faults)
     faults.raise_any()
     proofs = (("opening_plus_entries_is_closing", True),) if tied else ()
+    lines = pl.DataFrame(rows, schema=LINES_SCHEMA, orient="row").with_columns(is_booked=pl.col("is_booked") & pl.lit(profile == "camt053"))
     encoding = (root.getroottree().docinfo.encoding or "utf-8").lower()
-    return BankFile(file, "camt053", 1.0, encoding, ".", "year_first", pl.DataFrame(rows, schema=LINES_SCHEMA, orient="row"), proofs)
+    return BankFile(file, profile, 1.0, encoding, ".", "year_first", lines, proofs)
 
 
 def _parse(file: str, content: bytes) -> etree._Element:
@@ -65,13 +68,12 @@ def _parse(file: str, content: bytes) -> etree._Element:
         raise FileRefusedError(file=file, row=line, message=f"is not well-formed XML ({error}); download the statement again") from error
     if document.getroottree().docinfo.internalDTD is not None:
         raise FileRefusedError(file=file, message="declares a document type, which no bank statement needs; it is not read")
-    root = next(iter(_children(document, "BkToCstmrStmt")), None) if _tag(document) == "Document" else document
-    if root is not None and _tag(root) == "BkToCstmrStmt":
+    root = next((child for child in document if _tag(child) in _MESSAGES), None) if _tag(document) == "Document" else document
+    if root is not None and _tag(root) in _MESSAGES:
         return root
     message = _NAMESPACE.search(etree.QName(document).namespace or "")
-    found = message[1] if message else _tag(document)
-    hint = {"camt.052": " (an intraday report)", "camt.054": " (an advice of entries)"}.get(found, "")
-    raise FileRefusedError(file=file, message=f"is {found}{hint}, not a CAMT.053 statement; ask the bank for CAMT.053")
+    found = message[1].upper() if message else f"<{_tag(document)}>"
+    raise FileRefusedError(file=file, message=f"is {found}, not a CAMT statement; ask the bank for CAMT.053")
 
 
 def _entry(entry: etree._Element, *, statement: int, row: int, account: str, faults: Faults) -> tuple[object, ...]:
