@@ -1,4 +1,4 @@
-"""Commands on files: check."""
+"""Commands on files: check, map."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +13,7 @@ from reconciliation.config import read_settings
 def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(check)
+    app.command("map")(map_file)
 
 
 def check(files: Annotated[list[Path], typer.Argument(help="Ledger or bank files.")], config: Config = None, json: Json = False) -> None:
@@ -31,6 +32,48 @@ def check(files: Annotated[list[Path], typer.Argument(help="Ledger or bank files
             say(_in_words(one))
     if any(one["refused"] for one in described):
         raise typer.Exit(1)
+
+
+def map_file(
+    file: Annotated[Path, typer.Argument(help="A ledger export that no profile recognizes.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Write the mapping without asking.")] = False,
+    day_first: Annotated[bool | None, typer.Option("--day-first/--month-first", help="The order of ambiguous dates.")] = None,
+    decimal_mark: Annotated[str, typer.Option(help="The decimal mark of ambiguous amounts: . or ,")] = "",
+    account: Annotated[str, typer.Option(help="The account the export is of, where no column says it.")] = "",
+    currency: Annotated[str, typer.Option(help="The currency of the export, where no column says it.")] = "",
+    config: Config = None,
+) -> None:
+    """Propose which column of an unknown ledger export is what, show it with sample rows and totals, and keep it once confirmed.
+
+    The next export with the same header is read by it, whatever its name.
+
+    Example: reconcile map data/inbox/ledger/strange.csv
+    """
+    from reconciliation.connectors.check import read_file
+    from reconciliation.connectors.ledger.mapper import Answers, mapping_path, propose_mapping, write_mapping
+    from reconciliation.connectors.ledger.mapping_text import describe_proposal, name_known_profile
+
+    if decimal_mark not in {"", ".", ","}:
+        raise typer.BadParameter("is neither . nor ,", param_hint="--decimal-mark")
+    settings = read_settings(config)
+    content = read_file(file, settings)
+    known = name_known_profile(content, settings)
+    if known:
+        say(f"{content.name}: is read as {known} already; nothing to map")
+        return
+    answers = Answers(day_first=day_first, decimal_mark=decimal_mark or None, account=account, currency=currency.upper())
+    proposal = propose_mapping(content, settings, answers)
+    said = describe_proposal(proposal)
+    say(said)
+    if proposal.refused:
+        raise proposal.refused
+    path = mapping_path(proposal.profile, settings)
+    if yes or typer.confirm(f"Keep this mapping as {path}?"):
+        write_mapping(proposal.profile, path, evidence=said)
+        say(f"kept as {path}")
+        return
+    say("nothing was written")
+    raise typer.Exit(1)
 
 
 def _in_words(one: dict[str, object]) -> str:

@@ -40,10 +40,7 @@ def describe_file(path: Path, settings: Settings) -> Description:
         "rows_in": None, "rows_used": None, "rows_set_aside": [], "totals": {}, "proofs": [], "refused": None,
     }  # fmt: skip
     try:
-        content = read_content(Path(os.path.realpath(path)), root=path.parent, name=name, file_bytes_max=FILE_BYTES_MAX)
-        if content is None:
-            raise FileRefusedError(file=name, message="does not exist; name a file")
-        file = InboxFile(name=name, content=content, sha256=hashlib.sha256(content).hexdigest(), delivery=1)
+        file = read_file(path, settings)
         description["kind"] = _kind(file, path, settings)
         describe: Callable[[InboxFile, Settings], Description] = _describe_bank if description["kind"] == "bank" else _describe_ledger
         description |= describe(file, settings)
@@ -52,6 +49,19 @@ def describe_file(path: Path, settings: Settings) -> Description:
     except SettingsError as error:
         description["refused"] = {"row": None, "column": None, "message": str(error)}
     return description
+
+
+def read_file(path: Path, settings: Settings) -> InboxFile:
+    """Read any file as the inbox would.
+
+    Raises:
+        FileRefusedError: it does not exist, is too large or no regular file.
+    """
+    name = file_name(path.absolute(), base=settings.folder.absolute())
+    content = read_content(Path(os.path.realpath(path)), root=path.parent, name=name, file_bytes_max=FILE_BYTES_MAX)
+    if content is None:
+        raise FileRefusedError(file=name, message="does not exist; name a file")
+    return InboxFile(name=name, content=content, sha256=hashlib.sha256(content).hexdigest(), delivery=1)
 
 
 def _kind(file: InboxFile, path: Path, settings: Settings) -> str:

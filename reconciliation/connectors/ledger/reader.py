@@ -23,7 +23,7 @@ from reconciliation.connectors.tabular.dates import parse_period
 from reconciliation.connectors.tabular.detection import try_layout
 from reconciliation.connectors.tabular.faults import Faults
 from reconciliation.connectors.tabular.identity import content_hash
-from reconciliation.connectors.tabular.profiles import Profile, choose_profiles, shipped_profiles
+from reconciliation.connectors.tabular.profiles import Profile, choose_profiles, kept_mappings, shipped_profiles
 from reconciliation.connectors.tabular.reading import FileReading as FileReading
 from reconciliation.connectors.tabular.table import Table, read_table
 from reconciliation.connectors.tabular.totals import Proofs
@@ -35,6 +35,8 @@ logger = logging.getLogger(__name__)
 SUFFIXES = frozenset({".csv", ".txt", ".tsv", ".xlsx", ".xlsm"})
 
 PROFILES = Path(__file__).parent / "profiles"
+MAPPINGS = "mappings"
+"""Folder beside the settings file in which confirmed mappings are kept; each is recognized by the header it was made for."""
 
 _UNIT = "\x1f"
 # A row that names two mapped accounts is two lines.
@@ -57,7 +59,8 @@ def ledger_profiles(settings: Settings) -> tuple[Profile, ...]:
     Raises:
         SettingsError: it names none.
     """
-    return choose_profiles(shipped_profiles(PROFILES), setting=settings.ledger.profile, folder=settings.folder)
+    chosen = choose_profiles(shipped_profiles(PROFILES), setting=settings.ledger.profile, folder=settings.folder)
+    return (*kept_mappings(settings.path(MAPPINGS)), *chosen) if settings.ledger.profile == "auto" else chosen
 
 
 def read_ledger(files: Sequence[InboxFile], *, settings: Settings) -> FileReading:

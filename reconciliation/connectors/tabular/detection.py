@@ -103,6 +103,8 @@ def _layouts(grid: Grid, profiles: Sequence[Profile]) -> Iterator[Layout]:
 
 
 def _match(profile: Profile, keys: list[str], record: list[str], *, delimiter: str, header_row: int, preamble: list[list[str]]) -> Layout | None:
+    if profile.header and keys != list(profile.header):
+        return None
     found: dict[str, int] = {}
     taken: set[int] = set()
     for field, names in (*profile.columns.items(), *profile.others.items()):

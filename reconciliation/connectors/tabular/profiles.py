@@ -74,6 +74,7 @@ class Profile(BaseModel):
         columns: field -> header names in order of preference. A file may have the first, another or none of them.
         others: headers that the system also has and that are not read; they tell it from others.
         is_mapping: a company's own mapping: what it names must be there, and it is not doubted.
+        header: of a kept mapping: the whole header it was made for, which alone it is used for.
         required: fields that must be present; `debit+credit|amount` is satisfied by the two or by the one.
         signature: fields whose presence tells this system from others; they raise the confidence.
         constants: field -> value for what the file does not say, such as the one account it was exported for.
@@ -107,6 +108,7 @@ class Profile(BaseModel):
     system: str = ""
     title: str = ""
     is_mapping: bool = False
+    header: tuple[str, ...] = ()
     columns: dict[str, tuple[str, ...]]
     others: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     required: tuple[str, ...] = ("date", "account", "debit+credit|amount")
@@ -190,6 +192,22 @@ def shipped_profiles(folder: Path) -> tuple[Profile, ...]:
     return tuple(read_profile(path) for path in sorted(folder.glob("*.toml")))
 
 
+def kept_mappings(folder: Path) -> tuple[Profile, ...]:
+    """Return the mappings of a folder that were made for a header, by name.
+
+    Raises:
+        SettingsError: one of them cannot be read.
+    """
+    found = [_as_mapping(read_profile(path)) for path in sorted(folder.glob("*.toml"))]
+    return tuple(mapping for mapping in found if mapping.header)
+
+
+def _as_mapping(mapping: Profile) -> Profile:
+    """Return a company's mapping as one that is not doubted: all it names must be there."""
+    required = dict.fromkeys((*mapping.required, *mapping.columns))
+    return mapping.model_copy(update={"is_mapping": True, "required": tuple(required)})
+
+
 def choose_profiles(shipped: Sequence[Profile], *, setting: str, folder: Path) -> tuple[Profile, ...]:
     """Return the profiles to try: all, one by name, or a company's mapping file.
 
@@ -207,9 +225,7 @@ def choose_profiles(shipped: Sequence[Profile], *, setting: str, folder: Path) -
     if named:
         return named
     if setting.endswith(".toml"):
-        mapping = read_profile(folder / setting)
-        required = dict.fromkeys((*mapping.required, *mapping.columns))
-        return (mapping.model_copy(update={"is_mapping": True, "required": tuple(required)}),)
+        return (_as_mapping(read_profile(folder / setting)),)
     names = [profile.name for profile in shipped]
     near = difflib.get_close_matches(setting, names, n=1)
     raise SettingsError(
