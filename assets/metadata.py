@@ -52,6 +52,11 @@ JOURNALS = {
 MATCHES = {"leg": "leg", "found by": "strategy", "matches": "matches", "items": "items"}
 OPEN_ITEMS = {"leg": "leg", "side": "side", "kind": "kind", "currency": "currency", "items": "items", "amount": "amount_minor", "oldest": "oldest_on"}
 PROOFS = {"account": "stripe_account", "currency": "currency", "balance": "balance_type", "check": "check", "result": "result", "why": "reason"}
+FILES = {
+    "file": "source_file", "kind": "kind", "profile": "profile", "confidence": "confidence", "rows in": "rows_in", "used": "rows_used", "set aside": "rows_set_aside",
+    "replaced": "rows_retired", "why not used": "rows_by_rule", "totals": "totals", "proved": "proofs", "encoding": "encoding", "separator": "delimiter",
+    "decimal mark": "decimal_mark", "dates": "date_order", "told by": "evidence", "same content": "other_names", "from": "covers_from", "to": "covers_to",
+}  # fmt: skip
 
 
 def describe_rows(frame: Frame, *, rows_in: int | None = None, quarantined: int = 0, money: str | None = "amount_minor") -> Metadata:
@@ -83,6 +88,16 @@ def show(name: str, frame: Frame, columns: Mapping[str, str]) -> Metadata:
     """
     schema = dg.TableSchema(columns=[dg.TableColumn(heading, type="string") for heading in columns])
     return {name: dg.MetadataValue.table([dg.TableRecord(dict(row)) for row in first_rows(frame, columns, limit=ROWS_MAX)], schema=schema)}
+
+
+def describe_files(files: Frame) -> Metadata:
+    """Describe what was read: a row a file, and rows in, used and set aside in all."""
+    counts = {name: sum(files[name].to_list()) for name in ("rows_in", "rows_used", "rows_set_aside", "rows_retired")}
+    return {
+        "dagster/row_count": dg.MetadataValue.int(files.height),
+        **{name: dg.MetadataValue.int(count) for name, count in counts.items()},
+        **show("files", files, FILES),
+    }
 
 
 def describe_breaks(breaks: Frame) -> Metadata:

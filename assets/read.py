@@ -6,7 +6,7 @@ import dagster as dg
 
 from assets.checks import check_specs, check_table
 from assets.core import Core
-from assets.metadata import Materialized, describe_proofs, describe_rows
+from assets.metadata import Materialized, describe_files, describe_proofs, describe_rows
 from assets.partitions import Partitions
 from assets.resources import LakeResource
 from reconciliation.close.summaries import count_rows
@@ -36,6 +36,9 @@ class ProofOptions(dg.Config):
 
 
 LEDGER_LINES = "One row is a line of the general ledger on a mapped account, within what the newest exports cover; matched against Stripe."
+SOURCE_FILES = (
+    "One row is a file of the inboxes: how it was recognized and read, its rows used and set aside with the reason, its totals; shown to the controller."
+)
 BANK_LINES = "One row is a line of a bank statement that looks like a payout; matched against Stripe's payouts."
 PROOFS = "One row says how far the pull is proven complete for one account, currency and balance type; a failed one stops the month."
 
@@ -48,6 +51,7 @@ def build(partitions: Partitions) -> list[dg.AssetsDefinition]:
         specs=[
             dg.AssetSpec("ledger_lines", description=LEDGER_LINES, group_name=GROUP, kinds={"csv", "parquet"}),
             dg.AssetSpec("bank_lines", description=BANK_LINES, group_name=GROUP, kinds={"xml", "parquet"}),
+            dg.AssetSpec("source_files", description=SOURCE_FILES, group_name=GROUP, kinds={"csv", "xml"}),
         ],
         check_specs=[*check_specs("ledger_lines"), *check_specs("bank_lines")],
         partitions_def=partitions.months_by_book,
@@ -60,6 +64,7 @@ def build(partitions: Partitions) -> list[dg.AssetsDefinition]:
             rows_in, quarantined = count_rows(frames["files"], kind=kind)
             described = describe_rows(frames[table], rows_in=rows_in, quarantined=quarantined)
             yield dg.MaterializeResult(asset_key=table, metadata=described, check_results=check_table(table, frames[table]))
+        yield dg.MaterializeResult(asset_key="source_files", metadata=describe_files(frames["files"]))
 
     @dg.asset(
         name="completeness_proofs",

@@ -6,16 +6,17 @@ from datetime import datetime
 import polars as pl
 
 from reconciliation.config import Book, Settings
+from reconciliation.connectors.bank.reader import SUFFIXES as BANK_SUFFIXES
 from reconciliation.connectors.bank.reader import read_bank
 from reconciliation.connectors.inbox import InboxFile, read_inbox
-from reconciliation.connectors.ledger.balances import read_balances
+from reconciliation.connectors.ledger.balances import read_balances, tie_balances
+from reconciliation.connectors.ledger.reader import SUFFIXES as LEDGER_SUFFIXES
 from reconciliation.connectors.ledger.reader import read_ledger
 from reconciliation.errors import InputsMissingError
 from reconciliation.lake import Lake
+from reconciliation.money import format_minor
 from reconciliation.schemas.stripe import BalanceSnapshot, BalanceTransaction, Payout, PayoutMember, StripeSource
 
-LEDGER_SUFFIXES = frozenset({".csv", ".txt", ".xlsx"})
-BANK_SUFFIXES = frozenset({".xml", ".csv"})
 DELIVERIES = "deliveries"
 STRIPE_TABLES = {
     "balance_transactions": BalanceTransaction,
@@ -90,7 +91,7 @@ def read_files(settings: Settings, deliveries: dict[str, int]) -> dict[str, pl.D
         f"{settings.path(folder)}: no {what}; drop the {what} of the month there"
         for files, folder, what in (
             (ledger_files, settings.ledger.inbox, "ledger export (CSV or XLSX)"),
-            (bank_files, settings.bank.inbox, "bank statement (CAMT.053 or CSV)"),
+            (bank_files, settings.bank.inbox, "bank statement (CAMT, MT940, BAI2, OFX or CSV)"),
         )
         if not files
     ]
@@ -98,6 +99,7 @@ def read_files(settings: Settings, deliveries: dict[str, int]) -> dict[str, pl.D
         raise InputsMissingError("\n".join(empty))
     ledger, bank = read_ledger(ledger_files, settings=settings), read_bank(bank_files, settings=settings)
     balances, balance_files = read_balances(inbox(settings.ledger.balances, LEDGER_SUFFIXES), settings=settings)
+    balance_files = _note_ties(balance_files, tie_balances(balances, ledger.lines))
     return {
         "ledger_lines": ledger.lines,
         "bank_lines": bank.lines,
@@ -105,6 +107,19 @@ def read_files(settings: Settings, deliveries: dict[str, int]) -> dict[str, pl.D
         "set_aside": pl.concat([ledger.set_aside, bank.set_aside]),
         "files": pl.concat([ledger.files, bank.files, balance_files]),
     }
+
+
+def _note_ties(files: pl.DataFrame, ties: pl.DataFrame) -> pl.DataFrame:
+    """Say of each trial balance whether the lines lead from balance to balance; where not, the statement shows it as unexplained."""
+    off = ties.filter(pl.col("difference_minor") != 0).sort("account", "currency", "period")
+    texts: dict[str, list[str]] = {}
+    for account, currency, period, file, difference in off.iter_rows():
+        texts.setdefault(file, []).append(f"{account} {period}: the lines miss {format_minor(difference, currency)} {currency}")
+    held = sorted(set(ties["source_file"]) - set(texts))
+    noted = {file: "; ".join(found) for file, found in texts.items()}
+    proved = pl.when(pl.col("source_file").is_in(held)).then(pl.concat_str(["proofs", pl.lit("lines_lead_to_balances")], separator=";").str.strip_chars(";"))
+    missed = pl.col("source_file").replace_strict(noted, default=None, return_dtype=pl.String)
+    return files.with_columns(proofs=proved.otherwise("proofs"), evidence=pl.concat_str(["evidence", missed], separator="; ", ignore_nulls=True))
 
 
 def assemble_sources(stripe: dict[str, pl.DataFrame], files: dict[str, pl.DataFrame], book: Book, *, complete_through: datetime) -> Sources:

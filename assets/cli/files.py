@@ -51,7 +51,7 @@ def map_file(
     """
     from reconciliation.connectors.check import read_file
     from reconciliation.connectors.ledger.mapper import Answers, mapping_path, propose_mapping, write_mapping
-    from reconciliation.connectors.ledger.mapping_text import describe_proposal, name_known_profile
+    from reconciliation.connectors.ledger.mapping_text import describe_columns, describe_proposal, name_known_profile
 
     if decimal_mark not in {"", ".", ","}:
         raise typer.BadParameter("is neither . nor ,", param_hint="--decimal-mark")
@@ -63,13 +63,12 @@ def map_file(
         return
     answers = Answers(day_first=day_first, decimal_mark=decimal_mark or None, account=account, currency=currency.upper())
     proposal = propose_mapping(content, settings, answers)
-    said = describe_proposal(proposal)
-    say(said)
+    say(describe_proposal(proposal))
     if proposal.refused:
         raise proposal.refused
     path = mapping_path(proposal.profile, settings)
     if yes or typer.confirm(f"Keep this mapping as {path}?"):
-        write_mapping(proposal.profile, path, evidence=said)
+        write_mapping(proposal.profile, path, evidence=describe_columns(proposal))
         say(f"kept as {path}")
         return
     say("nothing was written")

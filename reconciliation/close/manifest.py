@@ -73,18 +73,36 @@ def _files(sources: Sources) -> list[dict[str, Any]]:
         "path": "source_file",
         "kind": "kind",
         "profile": "profile",
+        "confidence": "confidence",
+        "evidence": "evidence",
+        "other_names": "other_names",
+        "encoding": "encoding",
+        "delimiter": "delimiter",
+        "decimal_mark": "decimal_mark",
+        "date_order": "date_order",
+        "proofs": "proofs",
         "sha256": "sha256",
         "rows": "rows_in",
         "rows_used": "rows_used",
         "rows_set_aside": "rows_set_aside",
         "rows_retired": "rows_retired",
+        "rows_by_rule": "rows_by_rule",
+        "totals": "totals",
     }
-    return (
+    rows = (
         sources.files.select(pl.col(column).alias(name) for name, column in columns.items())
         .with_columns(pl.col("kind").cast(pl.String))
         .sort("path")
         .to_dicts()
     )
+    return [{**row, **_unfolded(row)} for row in rows]
+
+
+def _unfolded(row: dict[str, Any]) -> dict[str, Any]:
+    """Return the cells of a file's row that hold lists."""
+    lists = {name: [part for part in row[name].split(";") if part] for name in ("proofs", "other_names", "totals", "rows_by_rule")}
+    pairs = {name: dict(part.rsplit("=", 1) for part in lists[name]) for name in ("totals", "rows_by_rule")}
+    return {**lists, "totals": pairs["totals"], "rows_by_rule": {rule: int(count) for rule, count in pairs["rows_by_rule"].items()}}
 
 
 def _stripe(sources: Sources, month: Month) -> list[dict[str, Any]]:

@@ -32,12 +32,14 @@ class InboxFile:
         content: the bytes.
         sha256: hash of the bytes, which is the file's identity.
         delivery: ordinal of the delivery that first brought the content; 1 is the oldest.
+        other_names: other files with the same content, which are not read again.
     """
 
     name: str
     content: bytes
     sha256: str
     delivery: int
+    other_names: tuple[str, ...] = ()
 
 
 def read_inbox(folder: Path, *, base: Path, suffixes: frozenset[str], deliveries: Mapping[str, int], file_bytes_max: int = FILE_BYTES_MAX) -> list[InboxFile]:
@@ -72,10 +74,11 @@ def read_inbox(folder: Path, *, base: Path, suffixes: frozenset[str], deliveries
         if content is None:
             continue
         digest = hashlib.sha256(content).hexdigest()
+        names = [name]
         if digest in found:
             logger.info("%s has the content of %s and is read once", name, found[digest].name)
-            name = min(name, found[digest].name)
-        found[digest] = InboxFile(name=name, content=content, sha256=digest, delivery=deliveries.get(digest, newest))
+            names = sorted([name, found[digest].name, *found[digest].other_names])
+        found[digest] = InboxFile(names[0], content, digest, deliveries.get(digest, newest), tuple(names[1:]))
     raise_together(refused)
     return sorted(found.values(), key=lambda file: (file.delivery, file.sha256))
 

@@ -75,20 +75,30 @@ class SetAsideRow(dy.Schema):
 
 
 class SourceFile(dy.Schema):
-    """One row is one file that was read: what it is, what was found, and how its rows were used."""
+    """One row is one file that was read: what it is, how that was told, what was found, and how its rows were used.
+
+    Lists are separated by `;`: `other_names` under which the same content lies too, `proofs` that hold, `rows_by_rule` (`other_account=3;superseded=2`) of
+    rows not used, `totals` (`GBP=1.00`) of those used. `rows_retired` counts rows that a newer export replaces, with or without a change.
+    """
 
     source_file = dy.String(primary_key=True)
     sha256 = dy.String()
     kind = dy.Enum(["ledger", "bank", "balances"])
     profile = dy.String()
     confidence = dy.Float64()
+    evidence = dy.String()
+    other_names = dy.String()
     encoding = dy.String()
+    delimiter = dy.String()
     decimal_mark = dy.String()
     date_order = dy.String()
     rows_in = dy.Int64()
     rows_used = dy.Int64()
     rows_set_aside = dy.Int64()
     rows_retired = dy.Int64()
+    rows_by_rule = dy.String()
+    totals = dy.String()
+    proofs = dy.String()
     covers_from = dy.Date(nullable=True)
     covers_to = dy.Date(nullable=True)
     delivery = dy.Int64()

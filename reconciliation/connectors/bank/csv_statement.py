@@ -57,7 +57,9 @@ def read_csv_statement(grid: Grid, *, day_first: bool | None, default_currency: 
         booked_on="day", value_on="value_day", description=pl.col("memo").str.replace_all(r"\s+", " "), is_booked=pl.lit(True),
     ).select(list(LINES_SCHEMA))  # fmt: skip
     layout = table.layout
-    return BankFile(table.file, layout.profile.name, layout.confidence, table.encoding, table.mark, table.date_order, frame, proofs)
+    return BankFile(
+        table.file, layout.profile.name, layout.confidence, table.encoding, table.mark, table.date_order, frame, proofs, table.evidence, layout.delimiter
+    )
 
 
 def _signed(table: Table, faults: Faults) -> pl.DataFrame:

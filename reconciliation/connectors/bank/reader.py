@@ -21,6 +21,7 @@ from reconciliation.connectors.tabular.cells import open_grids
 from reconciliation.connectors.tabular.detection import try_layout
 from reconciliation.connectors.tabular.identity import content_hash
 from reconciliation.connectors.tabular.reading import FileReading as FileReading
+from reconciliation.connectors.tabular.reading import add_outcome, list_proofs
 from reconciliation.errors import FileRefusedError
 from reconciliation.schemas.files import BankLine, SetAsideRow, SourceFile
 
@@ -55,7 +56,9 @@ def read_bank(files: Sequence[InboxFile], *, settings: Settings) -> FileReading:
         return FileReading(BankLine.create_empty(), SetAsideRow.create_empty(), SourceFile.create_empty())
     rows = pl.concat([_stamp(file, one) for file, one in read])
     lines = _count_once(_scope(rows, settings))
-    reading = FileReading(_bank_lines(lines), _set_aside(lines, settings), _source_files(read, lines))
+    used, aside = _bank_lines(lines), _set_aside(lines, settings)
+    files_read = add_outcome(_source_files(read, lines), lines=used, set_aside=aside).select(SourceFile.column_names())
+    reading = FileReading(used, aside, SourceFile.validate(files_read, cast=True))
     logger.info("%d bank files: %d rows, %d in scope, %d set aside or repeated", len(read), lines.height, reading.lines.height, reading.set_aside.height)
     return reading
 
@@ -147,9 +150,10 @@ def _source_files(read: Sequence[tuple[InboxFile, BankFile]], lines: pl.DataFram
         {
             "source_file": one.file, "sha256": file.sha256, "kind": "bank", "profile": one.profile, "confidence": one.confidence, "encoding": one.encoding,
             "decimal_mark": one.decimal_mark, "date_order": one.date_order, "rows_in": one.lines.height, "delivery": file.delivery,
+            "delimiter": one.delimiter, "evidence": one.evidence, "other_names": ";".join(file.other_names), "proofs": list_proofs(one.proofs),
         }
         for file, one in read
     ]  # fmt: skip
     files = pl.DataFrame(rows).join(counts, on="source_file", how="left")
     files = files.with_columns(pl.col("rows_used", "rows_set_aside", "rows_retired").fill_null(0))
-    return SourceFile.validate(files.select(SourceFile.column_names()).sort("source_file"), cast=True)
+    return files.sort("source_file")

@@ -30,6 +30,8 @@ class BankFile:
         confidence, encoding, decimal_mark, date_order: how it was read.
         lines: entries as in `LINES_SCHEMA`; money in is positive.
         proofs: what the file says about itself and holds.
+        evidence: how profile, decimal mark and date order were told.
+        delimiter: what separates cells, where there are any.
     """
 
     file: str
@@ -40,6 +42,8 @@ class BankFile:
     date_order: str
     lines: pl.DataFrame
     proofs: tuple[tuple[str, bool], ...]
+    evidence: str = "the format is marked in the file"
+    delimiter: str = ""
 
 
 def account_identity(text: str) -> str:

@@ -287,7 +287,7 @@ def _fit(field: str, looks: dict[str, float]) -> tuple[float, str]:
         return (0.0, "empty") if field in {"date", "amount", "account"} else (1.0, "empty in the sample")
     look = {"date": "date", "value_date": "date", "currency": "currency", "indicator": "side", **dict.fromkeys(_MONEY, "amount")}.get(field)
     if look:
-        return looks[look], f"{looks[look]:.0%} of its values look like a {look}"
+        return looks[look], f"{looks[look]:.0%} of its values look like {look}s"
     if field == "account":
         return 1.0, f"{looks['repeated']:.0%} of its values repeat"
     return 1.0, "text"

@@ -27,15 +27,17 @@ def name_known_profile(file: InboxFile, settings: Settings) -> str:
     return ""
 
 
-def describe_proposal(proposal: Proposal) -> str:
-    """Describe a proposal in lines of text."""
-    lines = ["proposed mapping:"]
-    lines += [f"  {column.header!r} is {column.field}: {column.evidence}" for column in proposal.columns]
+def describe_columns(proposal: Proposal) -> str:
+    """Describe what each column is taken for, and why; no cell of the file is in it."""
+    lines = [f"  {column.header!r} is {column.field}: {column.evidence}" for column in proposal.columns]
     lines += [f"  {field} is {value!r} for every row" for field, value in proposal.profile.constants.items()]
     lines += [f"  not used: {', '.join(repr(header) for header in proposal.unused)}"] if proposal.unused else []
-    if proposal.export:
-        lines += _describe_export(proposal.export)
-    return "\n".join(lines)
+    return "\n".join(["proposed mapping:", *lines])
+
+
+def describe_proposal(proposal: Proposal) -> str:
+    """Describe a proposal with sample rows and totals."""
+    return "\n".join([describe_columns(proposal), *(_describe_export(proposal.export) if proposal.export else [])])
 
 
 def _describe_export(export: Export) -> list[str]:

@@ -25,6 +25,7 @@ from reconciliation.connectors.tabular.faults import Faults
 from reconciliation.connectors.tabular.identity import content_hash
 from reconciliation.connectors.tabular.profiles import Profile, choose_profiles, kept_mappings, shipped_profiles
 from reconciliation.connectors.tabular.reading import FileReading as FileReading
+from reconciliation.connectors.tabular.reading import add_outcome, list_proofs
 from reconciliation.connectors.tabular.table import Table, read_table
 from reconciliation.connectors.tabular.totals import Proofs
 from reconciliation.errors import FileRefusedError
@@ -94,7 +95,8 @@ def read_ledger(files: Sequence[InboxFile], *, settings: Settings) -> FileReadin
     raise_together(refused)
     covered = apply_coverage(pl.concat(scoped))
     lines = covered.lines
-    reading = FileReading(_ledger_lines(lines), _set_aside(lines), _source_files(exports, covered))
+    used, aside = _ledger_lines(lines), _set_aside(lines)
+    reading = FileReading(used, aside, _source_files(exports, covered, used, aside))
     logger.info("%d ledger exports: %d rows, %d used, %d set aside or retired", len(exports), lines.height, reading.lines.height, reading.set_aside.height)
     return reading
 
@@ -269,7 +271,7 @@ def _set_aside(lines: pl.DataFrame) -> pl.DataFrame:
     return SetAsideRow.validate(frame, cast=True)
 
 
-def _source_files(exports: Sequence[Export], covered: Covered) -> pl.DataFrame:
+def _source_files(exports: Sequence[Export], covered: Covered, lines: pl.DataFrame, set_aside: pl.DataFrame) -> pl.DataFrame:
     used = pl.col("fate") == "used"
     counts = covered.lines.group_by("source_file").agg(
         rows_in=pl.len(),
@@ -283,10 +285,12 @@ def _source_files(exports: Sequence[Export], covered: Covered) -> pl.DataFrame:
         {
             "source_file": export.table.file, "sha256": export.file.sha256, "kind": "ledger", "profile": export.table.layout.profile.name,
             "confidence": export.table.layout.confidence, "encoding": export.table.encoding, "decimal_mark": export.table.mark,
-            "date_order": export.table.date_order, "delivery": export.file.delivery,
+            "date_order": export.table.date_order, "delivery": export.file.delivery, "delimiter": export.table.layout.delimiter,
+            "other_names": ";".join(export.file.other_names), "evidence": export.table.evidence, "proofs": list_proofs(export.proofs),
         }
         for export in exports
     ]  # fmt: skip
     files = pl.DataFrame(rows).join(counts, on="source_file", how="left").join(spans, on="source_file", how="left")
     files = files.with_columns(pl.col("rows_in", "rows_used", "rows_set_aside", "rows_retired").fill_null(0))
+    files = add_outcome(files, lines=lines, set_aside=set_aside)
     return SourceFile.validate(files.select(SourceFile.column_names()).sort("source_file"), cast=True)

@@ -57,6 +57,12 @@ class Table:
     proofs: tuple[tuple[str, bool], ...]
 
     @property
+    def evidence(self) -> str:
+        """How profile, decimal mark and date order were told."""
+        dates = f"dates {self.date_order}: {self.date_evidence}" if self.date_order else self.date_evidence
+        return f"header in row {self.layout.header_row}: {self.layout.evidence}; decimal mark {self.mark}: {self.mark_evidence}; {dates}"
+
+    @property
     def amount_fields(self) -> tuple[str, ...]:
         """The amount fields that the file has."""
         return tuple(field for field in AMOUNT_FIELDS if field in self.layout.fields)
