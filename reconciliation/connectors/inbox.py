@@ -17,8 +17,8 @@ from reconciliation.errors import FileRefusedError
 
 logger = logging.getLogger(__name__)
 
-FILE_BYTES_MAX = 64 * 1024**2
-"""Largest file that is read; about 600,000 ledger rows. Larger exports are cut by month, as an ERP offers anyway."""
+FILE_BYTES_MAX = 256 * 1024**2
+"""Largest file that is read; about two million ledger rows. Larger exports are cut by month, as an ERP offers anyway."""
 
 TEMPORARY_SUFFIXES = frozenset({".tmp", ".part", ".partial", ".crdownload", ".swp"})
 

@@ -179,7 +179,7 @@ def _month(table: Table, calendar: Calendar, faults: Faults) -> pl.Series:
             faults.add(
                 row=row,
                 column=table.layout.header("period"),
-                message=f"{text[:40]!r} is not a posting period; expected one such as 'Oct 2026', '2026-10' or '10/2026'",
+                message=f"{text[:40]!r} is not a posting period; write it as 'Oct 2026', '2026-10' or '10/2026'",
             )
         else:
             known[text] = period

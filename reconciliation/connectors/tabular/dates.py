@@ -95,7 +95,7 @@ def read_dates(texts: pl.DataFrame, *, stated: DateOrder | None, day_first: bool
     days = []
     for part in parts:
         day = _day(part, order)
-        if day is None and order:
+        if day is None and order and not any(fault.row == part.row and fault.column == part.column for fault in faults):
             faults.append(Fault(part.row, part.column, f"{show_cell(part.text)} is no day of the calendar ({order.replace('_', ' ')}, {evidence}); correct it"))
         days.append((part.text, day))
     return DateReading(order, evidence, pl.DataFrame(days, schema={"text": pl.String, "day": pl.Date}, orient="row"), tuple(faults))
@@ -181,9 +181,12 @@ def _full_year(text: str) -> int:
 def _decide_order(parts: list[_Parts], stated: DateOrder | None, *, day_first: bool | None, faults: list[Fault]) -> tuple[DateOrder | Literal[""], str]:
     if not parts:
         return "", "no dates"
-    first = parts[0]
+    # The form of most dates is the file's; a stray one is the fault, wherever it stands.
+    forms = [part.form for part in parts]
+    usual = max(dict.fromkeys(forms), key=forms.count)
+    first = next(part for part in parts if part.form == usual)
     other_way = f"is written in another way than {show_cell(first.text)} in row {first.row}; export one date format"
-    faults.extend(Fault(part.row, part.column, f"{show_cell(part.text)} {other_way}") for part in parts if part.form != first.form)
+    faults.extend(Fault(part.row, part.column, f"{show_cell(part.text)} {other_way}") for part in parts if part.form != usual)
     if first.form != "numeric":
         order: DateOrder = "named_month" if first.form == "named_month" else "year_first"
         return order, f"row {first.row}: {show_cell(first.text)}"

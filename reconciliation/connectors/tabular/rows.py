@@ -12,6 +12,7 @@ import polars as pl
 
 from reconciliation.connectors.tabular.dates import BEGINS_LIKE_A_DAY
 from reconciliation.connectors.tabular.detection import Layout
+from reconciliation.connectors.tabular.faults import Faults
 from reconciliation.connectors.tabular.profiles import AMOUNT_FIELDS, MOVEMENT_FIELDS, Profile, cell_key
 
 _WITH_CHILDREN = re.compile(r"\s*(?:with|including) sub-?\s?accounts?$")
@@ -28,8 +29,8 @@ class Rows(NamedTuple):
     """Rows with their kind.
 
     Attributes:
-        frame: `row`, every present field as text, `kind` (`line`, `total`, `balance`, `section`, `header`, `note`, `blank`), `label` (the first text of rows that are
-            no plain lines) and `section` (the account's heading above a line, "" where there is none).
+        frame: `row`, every present field as text, `kind` (`line`, `total`, `balance`, `section`, `header`, `note`, `blank`), `label` (the first text of rows
+            that are no plain lines), `is_sparse` (one cell at most) and `section` (the account's heading above a line, "" where there is none).
         starts: heading, as cells are compared -> its row; a total that names one is the total of what stands below it.
     """
 
@@ -51,14 +52,33 @@ def classify_rows(rows: pl.DataFrame, layout: Layout) -> Rows:
     others = marked.filter(~pl.col("is_plain"))
     kinds = _classify_others(others, layout, cell)
     starts, events = _sections(kinds, layout.profile)
-    frame = marked.drop("is_plain").join(kinds.select("row", "kind", "label"), on="row", how="left", maintain_order="left")
-    frame = frame.with_columns(pl.col("kind").fill_null("line"), pl.col("label").fill_null(""))
+    frame = marked.drop("is_plain").join(kinds.select("row", "kind", "label", "filled"), on="row", how="left", maintain_order="left")
+    frame = frame.with_columns(pl.col("kind").fill_null("line"), pl.col("label").fill_null(""), is_sparse=(pl.col("filled") <= 1).fill_null(value=False))
     frame = frame.rename({f"c{place}": field for field, place in layout.fields.items()})
-    frame = frame.select("row", *layout.fields, "kind", "label")
+    frame = frame.select("row", *layout.fields, "kind", "label", "is_sparse")
     if not layout.profile.sections:
         return Rows(frame.with_columns(section=pl.lit("")), starts)
     found = pl.DataFrame(events, schema={"row": pl.Int64, "section": pl.String}, orient="row")
     return Rows(frame.sort("row").join_asof(found, on="row", strategy="backward").with_columns(pl.col("section").fill_null("")), starts)
+
+
+def refuse_unended(rows: Rows, layout: Layout, faults: Faults) -> None:
+    """Refuse a report that ends before the total of its last account or document: it was cut short."""
+    lines, totals = rows.frame.filter(pl.col("kind") == "line"), rows.frame.filter(pl.col("kind") == "total")
+    if layout.profile.carry_down and lines.height and (lines["row"].max() or 0) > (totals["row"].max() or 0):  # type: ignore[operator]
+        last = lines.sort("row").row(-1, named=True)["row"]
+        faults.add(row=last, column="", message="the file ends before the totals of its last entry; it was cut short: export it again")
+    if not layout.profile.sections:
+        return
+    ended: dict[str, int] = {}
+    for row, label in totals.select("row", "label").iter_rows():
+        key = totaled_section(label, layout.profile)
+        ended[key] = max(row, ended.get(key, 0))
+    last_lines = lines.filter(pl.col("section") != "").group_by("section").agg(pl.col("row").max())
+    for section, row in last_lines.sort("row").iter_rows():
+        if ended.get(cell_key(section), 0) < row:
+            message = f"the lines of {section[:60]!r} end without its total; the file was cut short: export the whole report again"
+            faults.add(row=row, column="", message=message)
 
 
 def carry_down(lines: pl.DataFrame, layout: Layout, breaks: pl.DataFrame) -> pl.DataFrame:
@@ -125,7 +145,7 @@ def _classify_others(rows: pl.DataFrame, layout: Layout, cell: dict[str, pl.Expr
         .when(is_note).then(pl.lit("note"))
         .otherwise(pl.lit("line"))
     )  # fmt: skip
-    return rows.with_columns(kind=kind).drop("filled", "filled_texts")
+    return rows.with_columns(kind=kind).drop("filled_texts")
 
 
 def _plain(text: pl.Expr) -> pl.Expr:

@@ -15,7 +15,7 @@ from reconciliation.connectors.tabular.dates import DateReading, read_dates, wit
 from reconciliation.connectors.tabular.detection import Layout, detect_layout
 from reconciliation.connectors.tabular.faults import Faults
 from reconciliation.connectors.tabular.profiles import AMOUNT_FIELDS, FIELDS, Profile
-from reconciliation.connectors.tabular.rows import carry_down, classify_rows
+from reconciliation.connectors.tabular.rows import carry_down, classify_rows, refuse_unended
 from reconciliation.connectors.tabular.totals import prove_totals
 from reconciliation.money import currency_exponent
 
@@ -86,6 +86,8 @@ def read_table(grid: Grid, profiles: Sequence[Profile], *, day_first: bool | Non
     classified = classify_rows(body.frame, layout)
     rows = _add_absent(classified.frame, layout)
     _refuse_ragged(rows, body, layout, faults)
+    refuse_unended(classified, layout, faults)
+    faults.raise_any()
     totals, balances = rows.filter(pl.col("kind") == "total"), rows.filter(pl.col("kind") == "balance")
     lines = carry_down(rows.filter(pl.col("kind") == "line"), layout, totals)
     _refuse_mangled(lines, layout, faults)
@@ -99,7 +101,7 @@ def read_table(grid: Grid, profiles: Sequence[Profile], *, day_first: bool | Non
     proofs = prove_totals(lines, totals, layout, classified.starts, faults)
     faults.raise_any()
     return Table(
-        file=grid.file, encoding=grid.encoding, layout=layout, lines=lines.drop("kind", "label", "section"), hints=_hints(lines, layout, amounts),
+        file=grid.file, encoding=grid.encoding, layout=layout, lines=lines.drop("kind", "label", "section", "is_sparse"), hints=_hints(lines, layout, amounts),
         openings=_read_openings(balances, layout, amounts), notes=_notes(body, balances, layout), mark=amounts.mark, mark_evidence=amounts.evidence, date_order=dates.order,
         date_evidence=dates.evidence, proofs=proofs,
     )  # fmt: skip
@@ -116,7 +118,8 @@ def _add_absent(rows: pl.DataFrame, layout: Layout) -> pl.DataFrame:
 def _refuse_ragged(rows: pl.DataFrame, body: Body, layout: Layout, faults: Faults) -> None:
     if not body.irregular:
         return
-    lines = set(rows.filter(pl.col("kind").is_in(["line", "header"]))["row"])
+    whole = pl.col("kind").is_in(["line", "header"]) | (pl.col("kind").is_in(["note", "section"]) & ~pl.col("is_sparse"))
+    lines = set(rows.filter(whole)["row"])
     width = len(layout.headers)
     for row, cells in body.irregular.items():
         if row in lines or cells > width:

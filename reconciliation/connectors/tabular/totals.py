@@ -35,6 +35,7 @@ def prove_totals(lines: pl.DataFrame, totals: pl.DataFrame, layout: Layout, star
         for field in fields:
             stated = record[f"{field}_stated"]
             if stated is None:
+                _refuse_blank(record, field, fields, layout, faults)
                 continue
             if start is not None:
                 below = _sum_between(lines, field, start, record["row"])
@@ -53,6 +54,14 @@ def prove_totals(lines: pl.DataFrame, totals: pl.DataFrame, layout: Layout, star
             )
             faults.add(row=record["row"], column=layout.header(field), message=message)
     return (("total_rows_equal_their_lines", True),)
+
+
+def _refuse_blank(record: dict[str, int | None], field: str, fields: list[str], layout: Layout, faults: Faults) -> None:
+    """Refuse a total of debits without one of credits, or the other way, though there are some: the row was cut short."""
+    partner = {"debit": "credit", "credit": "debit"}.get(field)
+    if partner in fields and record[f"{partner}_stated"] is not None and record[field] and record[f"{field}_since"]:
+        message = f"the total is blank, but the lines above it add to {show_thousandths(record[f'{field}_since'])}; the file was cut short: export it again"
+        faults.add(row=int(record["row"] or 0), column=layout.header(field), message=message)
 
 
 def _sum_between(lines: pl.DataFrame, field: str, start: int, end: int) -> int:
