@@ -98,9 +98,8 @@ def test_any_table_in_any_dialect_is_read_to_the_same_money_or_refused(rows, dia
 
     try:
         reading = read_ledger([InboxFile("a.csv", content, "a", 1)], settings=SETTINGS[dialect["day_first"]])
-    except FileRefusedError as error:
+    except FileRefusedError:
         event("refused")
-        assert len(error.message) > 10
         return
 
     event("read")

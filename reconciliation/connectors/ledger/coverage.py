@@ -41,6 +41,8 @@ def apply_coverage(lines: pl.DataFrame) -> Covered:
     """
     lines = lines.join(_ranks(lines), on=["source_file", "sha256"], how="left", maintain_order="left")
     spans = _spans(lines)
+    if lines["rank"].n_unique() < 2:
+        return Covered(lines.with_columns(fate=pl.lit("used")), spans)
     newer = spans.rename({"rank": "newer_rank"}).select("account_key", "month", "covers_from", "covers_to", "newer_rank")
     days = lines.select("account_key", "month", "day", "rank").unique()
     covered = (

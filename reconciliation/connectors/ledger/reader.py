@@ -254,8 +254,11 @@ def _ledger_lines(lines: pl.DataFrame) -> pl.DataFrame:
     used = lines.filter((pl.col("fate") == "used") & pl.col("rule").is_null())
     content = ["account", "day", "amount_minor", "memo", "currency", "base_amount_minor", "reference", "counterparty", "type", "poster", "month"]
     order = ["document", *content, "rank", "row"]
-    with_document = used.filter(pl.col("document") != "").sort(order, nulls_last=True)
-    with_document = with_document.with_columns(item_id=pl.format("gl_{}/{}", "document", pl.int_range(1, pl.len() + 1).over("document")))
+    named = used.filter(pl.col("document") != "").with_columns(is_alone=pl.col("document").is_unique())
+    alone = named.filter("is_alone").with_columns(item_id=pl.format("gl_{}/1", "document"))
+    several = named.filter(~pl.col("is_alone")).sort(order, nulls_last=True)
+    several = several.with_columns(item_id=pl.format("gl_{}/{}", "document", pl.int_range(1, pl.len() + 1).over("document")))
+    with_document = pl.concat([alone, several]).drop("is_alone")
     without = used.filter(pl.col("document") == "").sort(order, nulls_last=True)
     without = without.with_columns(hash=content_hash(without, ["account", "day", "amount_minor", "currency", "memo", "counterparty", "reference", "type"]))
     without = without.with_columns(item_id=pl.format("glh_{}/{}", "hash", pl.int_range(1, pl.len() + 1).over("hash"))).drop("hash")

@@ -155,7 +155,7 @@ def _read_amounts(rows: pl.DataFrame, layout: Layout, default_currency: str) -> 
 
 
 def _distinct(texts: list[pl.DataFrame]) -> pl.DataFrame:
-    return pl.concat(texts).group_by("text").agg(pl.col("row").min(), pl.col("column").sort_by("row", "column").first()).sort("row", "column")
+    return pl.concat(texts).group_by("text").agg(pl.col("row").min(), pl.col("column").get(pl.col("row").arg_min())).sort("row", "column")
 
 
 def _attach_days(lines: pl.DataFrame, dates: DateReading) -> pl.DataFrame:
