@@ -54,20 +54,20 @@ print(json.dumps({{"rows": rows, "wall": time.perf_counter() - wall, "cpu": time
 
 def write_export(path, rows):
     generator = random.Random(7)
-    debits = credits = 0
+    debited = credited = 0
     with path.open("w", encoding="utf-8") as handle:
         handle.write(HEADER)
         for number in range(rows):
             minor = generator.randrange(100, 500_000)
             is_debit = generator.random() < 0.9
-            debits, credits = (debits + minor, credits) if is_debit else (debits, credits + minor)
+            debited, credited = (debited + minor, credited) if is_debit else (debited, credited + minor)
             text = money(minor)
             day = 1 + generator.randrange(31)
             cells = f"{text}," if is_debit else f",{text}"
             handle.write(
                 f"{number},{day:02d}/10/2026,Oct 2026,Payment,PYMT-{number},Customer {number % 50_000},1050 Stripe Clearing,INV-{number} ch_{number:012x},{cells},GBP\n"
             )
-        handle.write(f"Total,,,,,,,,{money(debits)},{money(credits)},\n")
+        handle.write(f"Total,,,,,,,,{money(debited)},{money(credited)},\n")
 
 
 def money(minor):
@@ -77,7 +77,7 @@ def money(minor):
 
 def measure(code, path):
     done = subprocess.run([sys.executable, "-c", FRAME.format(code=code), path], capture_output=True, text=True, check=True)
-    return json.loads(done.stdout)
+    return json.loads(done.stdout.splitlines()[-1])  # DuckDB may draw its progress before it
 
 
 def main():

@@ -1,4 +1,5 @@
 import random
+from dataclasses import replace
 from datetime import date
 
 import polars as pl
@@ -193,3 +194,17 @@ def test_all_refused_files_are_named_at_once(export, settings):
 
     assert error.file == "a.csv"
     assert "b.csv:2 [Date]" in error.message
+
+
+def test_what_was_read_of_a_file_is_told_with_reasons_totals_and_evidence(export, settings):
+    old = export(RECEIPT, PAYOUT, RENT)
+    new = export(RECEIPT, RENT, "9004,31/10/2026,Oct 2026,Journal,JE-2,,1050 Stripe Clearing,fees,,5.00,GBP", delivery=2, name="inbox/ledger/b.csv")
+
+    files = read_ledger([old, replace(new, other_names=("inbox/ledger/copy.csv",))], settings=settings).files
+
+    assert files.select("rows_by_rule", "totals", "other_names").rows() == [
+        ("retired=1;superseded=2", "", ""),
+        ("other_account=1", "GBP=95.00", "inbox/ledger/copy.csv"),
+    ]
+    assert "decimal mark .: row" in files["evidence"][1]
+    assert "dates day_first: row 2: '14/10/2026'" in files["evidence"][1]
