@@ -29,6 +29,7 @@ SETS: dict[str, tuple[str, pl.Expr]] = {
     "charge_fees": ("fees", (pl.col("component") != "gross") & (pl.col("category") == "charge")),
     "fee_rows": ("fees", pl.col("category").is_in(FEE_ROWS)),
 }
+NET_SETS = ["sales_net_of_fees", "sales_and_refunds_net_of_fees", "everything"]
 BUCKETS: dict[str, pl.Expr] = {
     "day": pl.col("date").dt.to_string("iso"),
     "utc_day": pl.col("occurred_at").dt.date().dt.to_string("iso"),
@@ -148,6 +149,12 @@ def total_parts(parts: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFrame:
     empty = pl.DataFrame(schema=schema | {"bucket": pl.String, "set": pl.String, "meaning": pl.String})
     totals = pl.concat([empty, *found]).filter(pl.col("n") > 0)
     return totals.unique(["bucket", "key", "currency", "meaning", "total", "n"], keep="first", maintain_order=True)
+
+
+def count_ever(hits: pl.DataFrame, pool: Pool) -> pl.DataFrame:
+    """Return `bucket, key, set, currency, n_ever`: how many components each bucket of interest ever held, matched ones included."""
+    ever = pool.everything.filter((pl.col("side") == "stripe") & ~pl.col("category").is_in(OUTSIDE))
+    return total_parts(ever, hits).select(*KEY, n_ever="n")
 
 
 def members_of(hits: pl.DataFrame, parts: pl.DataFrame) -> pl.DataFrame:

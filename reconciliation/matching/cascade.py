@@ -158,7 +158,8 @@ def _run(pool: Pool, strategies: Strategies) -> pl.DataFrame:
             count = int(numbered.select(pl.col("proposal").max() + 1).item())
             accepted.append(numbered.select(accepted[0].columns))
             still_open = pool.items.join(taken.select("item_id"), on="item_id", how="anti", maintain_order="left")
-            pool = replace(pool, items=still_open, net_channels=pool.net_channels | _net_channels(taken, pool))
+            sums_net = pool.sums_net or (name == "summary" and _holds_sales_and_fees(taken, pool))
+            pool = replace(pool, items=still_open, net_channels=pool.net_channels | _net_channels(taken, pool), sums_net=sums_net)
     members = pl.concat(accepted).join(labels, on="item_id")
     return members.drop("item_id").rename({"label": "item_id"})
 
@@ -173,6 +174,15 @@ def _net_channels(taken: pl.DataFrame, pool: Pool) -> frozenset[str]:
     alone = payments.filter(pl.col("has_gross") & (pl.len().over("proposal") == 1))
     habits = alone.group_by("channel").agg(share=pl.col("is_net").mean())
     return frozenset(habits.filter(pl.col("share") > 0.5)["channel"])
+
+
+def _holds_sales_and_fees(taken: pl.DataFrame, pool: Pool) -> bool:
+    """Tell whether a summary holds charges together with their fees."""
+    charges = pool.items.filter((pl.col("side") == "stripe") & (pl.col("category") == "charge")).select("item_id", "component")
+    parts = (
+        taken.join(charges, on="item_id").group_by("proposal").agg(gross=(pl.col("component") == "gross").any(), fees=(pl.col("component") != "gross").any())
+    )
+    return bool((parts["gross"] & parts["fees"]).any())
 
 
 def _identify(accepted: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:

@@ -58,6 +58,7 @@ class Pool:
         cut_off_on: last day of the period.
         journals: `item_id, journal_id`: items an earlier proposed journal was made for.
         net_channels: channels (`channel_of`) whose payments were found to be posted net of fees.
+        sums_net: whether a summary of sales was found to be posted net of fees.
         settings: windows and tolerances.
     """
 
@@ -67,6 +68,7 @@ class Pool:
     cut_off_on: date
     journals: pl.DataFrame
     net_channels: frozenset[str] = frozenset()
+    sums_net: bool = False
     settings: MatchingSettings = field(default_factory=MatchingSettings)
 
     def side(self, name: str) -> pl.DataFrame:

@@ -14,10 +14,11 @@ from typing import Any
 
 import polars as pl
 
-from reconciliation.matching.buckets import KEY, in_words, line_buckets, members_of, open_parts, summary_lines, total_parts
+from reconciliation.matching.buckets import KEY, NET_SETS, count_ever, in_words, line_buckets, members_of, open_parts, summary_lines, total_parts
 from reconciliation.matching.pool import Pool, nothing, pair_proposals
 
 OMITTED_MAX = 200
+WHOLE_SHARE_MIN = 0.8
 TRANSLATED, OMITTED, ROUNDED, OFF = 0.9, 0.88, 0.8, 0.72
 
 
@@ -27,7 +28,7 @@ def match_near_sales(pool: Pool) -> pl.DataFrame:
     parts = open_parts(pool)
     if lines.is_empty() or parts.is_empty():
         return nothing(pool)
-    offers = _offers(pool, lines, parts)
+    offers = _offers(pool, lines, parts).filter(pl.lit(pool.sums_net) | ~pl.col("set").is_in(NET_SETS))
     return _first_of([_translated(pool, offers, parts), _with_omissions(pool, offers, parts), _off(pool, offers, parts)], pool)
 
 
@@ -85,15 +86,19 @@ def _best(offers: pl.DataFrame) -> pl.DataFrame:
 
 
 def _translated(pool: Pool, offers: pl.DataFrame, parts: pl.DataFrame) -> pl.DataFrame:
+    """Propose the nearest sum that the rates of its converted payments allow."""
     within = offers.filter((pl.col("low") < pl.col("high")) & pl.col("amount_minor").is_between("low", "high"))
     return _propose(pool, _best(within), parts, score=TRANSLATED, why="within the rates of the converted payments among them")
 
 
 def _off(pool: Pool, offers: pl.DataFrame, parts: pl.DataFrame) -> pl.DataFrame:
+    """Propose the nearest sum, with a residual."""
     rounding = pl.max_horizontal(pl.lit(pool.settings.summary_rounding_minor), (pl.col("n") * 0.5).floor().cast(pl.Int64))
     share_max = pl.when(pl.col("said") == "fees").then(pool.settings.fees_share_max).otherwise(pool.settings.sales_share_max)
     share = pl.col("amount_minor").abs() * share_max
-    best = _best(offers.filter((pl.col("off") > 0) & ((pl.col("off") <= rounding) | (pl.col("off") <= share))))
+    # Where others of the bucket have lines of their own, what is left over is not all the summary's: a difference would hide it.
+    mostly = offers.join(count_ever(offers, pool), on=KEY, how="left").filter((pl.col("said") == "fees") | (pl.col("n") >= WHOLE_SHARE_MIN * pl.col("n_ever")))
+    best = _best(mostly.filter((pl.col("off") > 0) & ((pl.col("off") <= rounding) | (pl.col("off") <= share))))
     is_rounding = pl.col("off") <= rounding
     return _first_of(
         [

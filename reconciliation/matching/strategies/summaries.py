@@ -10,7 +10,7 @@ Worked: fees 2.90 + 3.00 + 29.00 + 4.35 + 1.74 and a fee row of 15.00 in October
 
 import polars as pl
 
-from reconciliation.matching.buckets import KEY, OUTSIDE, in_words, line_buckets, members_of, open_parts, summary_lines, total_parts
+from reconciliation.matching.buckets import KEY, count_ever, in_words, line_buckets, members_of, open_parts, summary_lines, total_parts
 from reconciliation.matching.pool import Pool, nothing, pair_proposals
 
 UNNAMED_PARTS_MIN = 3
@@ -43,8 +43,7 @@ def match_summaries(pool: Pool) -> pl.DataFrame:
 
 def _whole(hits: pl.DataFrame, pool: Pool) -> pl.DataFrame:
     """Keep the sums that hold everything their bucket ever held of that set."""
-    ever = pool.everything.filter((pl.col("side") == "stripe") & ~pl.col("category").is_in(OUTSIDE))
-    known = total_parts(ever, hits).select(*KEY, n_ever="n")
+    known = count_ever(hits, pool)
     return hits.join(known, on=KEY).filter(pl.col("n") == pl.col("n_ever")).drop("n_ever")
 
 
