@@ -52,7 +52,10 @@ def extract_references(items: pl.DataFrame) -> pl.DataFrame:
 def _explode(texts: pl.DataFrame, values: pl.Expr, kind: str, *, keep: str = "", digits: bool = False) -> pl.DataFrame:
     exploded = texts.select("leg", "item_id", value=values).explode("value", empty_as_null=False).drop_nulls("value")
     if digits:
-        cleaned = pl.col("value").str.extract(r"(\d{3,})", 1).str.strip_chars_start("0")
+        # `0185` is 185, and also the end of 210185.
+        figures = exploded.with_columns(value=pl.col("value").str.extract(r"(\d{3,})", 1))
+        exploded = pl.concat([figures.with_columns(pl.col("value").str.strip_chars_start("0")), figures.filter(pl.col("value").str.starts_with("0"))])
+        cleaned = pl.col("value")
     else:
         cleaned = pl.col("value").str.to_uppercase().str.replace_all(r"[^A-Z0-9" + keep + "]", "")
     return exploded.with_columns(value=cleaned, kind=pl.lit(kind)).drop_nulls("value").select("leg", "item_id", "kind", "value")
