@@ -38,14 +38,15 @@ def train(
     if pairs:
         _train_pairs(companies, seed, json=json)
         return
-    from reconciliation.classifier.training import Plan, collect_examples, plan_worlds, train_version
+    from reconciliation.classifier.training import Plan, collect_examples, plan_worlds, thin_examples, train_version
     from reconciliation.simulation.families import FAMILIES, HELD_OUT
 
     worlds = plan_worlds(list(FAMILIES), companies=companies, seed=seed)
     tell(f"{len(worlds)} companies of {len(FAMILIES)} families; {', '.join(HELD_OUT)} are held out")
     examples = collect_examples(worlds, simulate=simulate_world, reconcile_company=reconcile_world, processes=os.cpu_count() or 1)
-    tell(f"{examples.height} labeled breaks; fitting")
-    version = train_version(examples, plan=Plan(held_out=HELD_OUT), name=name)
+    kept = thin_examples(examples)
+    tell(f"{examples.height} labeled breaks, {kept.height} of them kept; fitting")
+    version = train_version(kept, plan=Plan(held_out=HELD_OUT), name=name)
     if json:
         say_json({"version": version.label})
         return

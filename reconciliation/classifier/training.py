@@ -52,6 +52,8 @@ LABEL_COLUMNS = (
     "is_named",
     "is_true_exception",
 )
+BREAKS_A_MONTH_MAX = 300
+BREAKS_A_MONTH_MAX = 300
 COMPANIES_IN_A_ROW = 8
 SEGMENTS = ("family", "leg", "kind", "currency", "amount_decade", "period")
 LEARN, STOP, CALIBRATE, TEST, HELD_OUT = "learn", "stop", "calibrate", "test", "held_out"
@@ -164,6 +166,14 @@ def collect_examples(
             frames = list(pool.imap(collect, worlds))
     logger.info("%d companies, %d examples", len(frames), sum(frame.height for frame in frames))
     return pl.concat([frame for frame in frames if frame.height], how="vertical")
+
+
+def thin_examples(examples: pl.DataFrame) -> pl.DataFrame:
+    """Keep at most `BREAKS_A_MONTH_MAX` breaks of a company's month, so that no company teaches more than others.
+
+    Which ones follows from the digests that name them, which know nothing of their labels.
+    """
+    return examples.sort("world", "period", "break_id").filter(pl.int_range(pl.len()).over("world", "period") < BREAKS_A_MONTH_MAX)
 
 
 def collect_company(world: World, *, simulate: Callable[[World, Path], Path], reconcile_company: Callable[[Path], Sequence[MonthRun]]) -> pl.DataFrame:

@@ -58,9 +58,6 @@ def test_the_certified_threshold_keeps_its_recall_on_every_held_out_family(model
     assert min(recalls.values()) >= RECALL_WORST_MIN, recalls
 
 
-@pytest.mark.xfail(
-    strict=True, reason="version 1 was calibrated and judged without the breaks that faults of the matching leave; a version judged on all breaks replaces it"
-)
 def test_the_version_is_judged_on_every_break_that_a_user_sees(model: ModelVersion) -> None:
     assert model.manifest["training_data"]["breaks_not_named_by_truth"] > 0
 
