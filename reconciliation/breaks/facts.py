@@ -130,7 +130,8 @@ def _repeated(around: Surroundings, still_open: pl.DataFrame) -> pl.DataFrame:
 def _other_side(around: Surroundings, still_open: pl.DataFrame) -> pl.DataFrame:
     """Find open items of the other side with the same amount, the same reference, or the same reference and the opposite sign."""
     columns = ["leg", "item_id", "side", "currency", "amount_minor"]
-    mine = still_open.filter(pl.col("side").is_in(["stripe", "ledger", "bank"])).select(columns)
+    # An accrual will be reversed by itself: it is no sign that what it accrues was posted.
+    mine = still_open.filter(pl.col("side").is_in(["stripe", "ledger", "bank"]) & ~pl.col("is_accrual")).select(columns)
     other = mine.with_columns(is_stripe=pl.col("side") == "stripe")
     amounts = other.group_by("leg", "currency", "amount_minor", "is_stripe").agg(n_equal_other_side=pl.len())
     facts = other.join(amounts.with_columns(is_stripe=~pl.col("is_stripe")), on=["leg", "currency", "amount_minor", "is_stripe"], how="left")
