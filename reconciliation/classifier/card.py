@@ -212,7 +212,9 @@ def _data(data: dict[str, Any], plan: dict[str, Any]) -> str:
 
 
 def _population(data: dict[str, Any]) -> str:
-    return f"{data['breaks_not_named_by_truth']:,} breaks have no item that the truth names: the matching left open what belongs together. They count as ordinary."
+    return (
+        f"{data['breaks_not_named_by_truth']:,} breaks have no item that the truth names: the matching left open what belongs together. They count as ordinary."
+    )
 
 
 def _figure(value: object) -> str:
