@@ -54,6 +54,11 @@ class Export:
     proofs: Proofs
 
 
+KEPT_BYTES_MAX, KEPT_MAX = 4_000_000, 64
+_READ: dict[tuple[str, ...], list[Export]] = {}
+"""Small exports as this process has read them: a run of several months meets the same deliveries in each. Nothing in them is ever changed."""
+
+
 def ledger_profiles(settings: Settings) -> tuple[Profile, ...]:
     """Return the profiles that `[ledger] profile` allows.
 
@@ -107,12 +112,18 @@ def read_export(file: InboxFile, profiles: Sequence[Profile], *, settings: Setti
     Raises:
         FileRefusedError: it cannot be read exactly.
     """
+    key = (file.name, file.sha256, str(file.delivery), *file.other_names, settings.model_dump_json(), repr(profiles))
+    if key in _READ:
+        return _READ[key]
     grids = open_grids(file.name, file.content)
     if len(grids) > 1:
         grids = [grid for grid in grids if try_layout(grid, profiles)] or grids[:1]
     if not grids:
         raise FileRefusedError(file=file.name, message="has no visible sheet with cells; save the export's sheet visibly")
-    return [_read_sheet(file, grid, profiles, settings) for grid in grids]
+    exports = [_read_sheet(file, grid, profiles, settings) for grid in grids]
+    if len(file.content) <= KEPT_BYTES_MAX and len(_READ) < KEPT_MAX:
+        _READ[key] = exports
+    return exports
 
 
 def _read_sheet(file: InboxFile, grid: Grid, profiles: Sequence[Profile], settings: Settings) -> Export:

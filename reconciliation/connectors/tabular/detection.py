@@ -4,6 +4,7 @@ import difflib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from reconciliation.connectors.tabular.cells import Grid
 from reconciliation.connectors.tabular.dates import Span, parse_day
@@ -107,9 +108,13 @@ def _match(profile: Profile, keys: list[str], record: list[str], *, delimiter: s
         return None
     found: dict[str, int] = {}
     taken: set[int] = set()
+    present = set(keys)
     for field, names in (*profile.columns.items(), *profile.others.items()):
         for name in names:
-            place = next((index for index, key in enumerate(keys) if key == header_key(name) and index not in taken), None)
+            wanted = _cached_key(name)
+            if wanted not in present:
+                continue
+            place = next((index for index, key in enumerate(keys) if key == wanted and index not in taken), None)
             if place is None:
                 continue
             taken.add(place)
@@ -126,6 +131,12 @@ def _match(profile: Profile, keys: list[str], record: list[str], *, delimiter: s
     confidence = 1.0 if profile.is_mapping else 0.5 * recognized + 0.5 * (len(telling) / len(profile.signature) if profile.signature else 0.6)
     evidence = f"{len(taken)} of {len(named)} columns recognized" + (f", among them {', '.join(record[found[field]] for field in telling)}" if telling else "")
     return Layout(profile, delimiter, header_row, tuple(record), fields, round(confidence, 3), evidence, tuple(tuple(row) for row in preamble))
+
+
+@lru_cache(maxsize=4096)
+def _cached_key(name: str) -> str:
+    """Return the key of a profile's header: there are few, and each is looked for in every record of a head."""
+    return header_key(name)
 
 
 def _missing(profile: Profile, fields: dict[str, int]) -> list[str]:
