@@ -1,5 +1,6 @@
 """A folder -> Dagster's instance in it: `.dagster/` with the shipped `dagster.yaml`, quiet, on SQLite or PostgreSQL."""
 
+import fcntl
 import warnings
 from importlib.resources import files
 from pathlib import Path
@@ -26,6 +27,8 @@ def prepare_home(folder: Path) -> Path:
 def open_instance(folder: Path) -> dg.DagsterInstance:
     """Open the instance below a folder; close it with a `with` statement."""
     home = prepare_home(folder)
-    with warnings.catch_warnings():
+    # Opening a new folder makes databases and their tables, which two processes cannot do at once.
+    with (home / "opening.lock").open("a") as handle, warnings.catch_warnings():
+        fcntl.flock(handle, fcntl.LOCK_EX)
         warnings.simplefilter("ignore", dg.BetaWarning)
         return dg.DagsterInstance.from_config(str(home))

@@ -55,7 +55,7 @@ class Export:
 
 
 KEPT_BYTES_MAX, KEPT_MAX = 4_000_000, 64
-_READ: dict[tuple[str, ...], list[Export]] = {}
+_READ: dict[tuple[str | bytes, ...], list[Export]] = {}
 """Small exports as this process has read them: a run of several months meets the same deliveries in each. Nothing in them is ever changed."""
 
 
@@ -112,7 +112,7 @@ def read_export(file: InboxFile, profiles: Sequence[Profile], *, settings: Setti
     Raises:
         FileRefusedError: it cannot be read exactly.
     """
-    key = (file.name, file.sha256, str(file.delivery), *file.other_names, settings.model_dump_json(), repr(profiles))
+    key = (file.name, file.content, str(file.delivery), *file.other_names, settings.model_dump_json(), repr(profiles))
     if key in _READ:
         return _READ[key]
     grids = open_grids(file.name, file.content)
