@@ -23,6 +23,9 @@ from reconciliation.lake import locked_through as locked_through
 from reconciliation.lake import month_scope as month_scope
 from reconciliation.pipeline import Reconciliation
 from reconciliation.population import CarriedIn, Month, in_scope, open_book
+from reconciliation.review.controls import settings_in_force
+from reconciliation.review.effects import decisions_in_force
+from reconciliation.review.log import open_log
 from reconciliation.schemas.items import Item
 from reconciliation.sources import Sources
 
@@ -74,6 +77,7 @@ def define_month(lake: Lake, settings: Settings, book: Book, period: str, *, com
     Raises:
         SettingsError: the month has not begun at Stripe, or `as_of` lies outside of it or of the data.
     """
+    settings = settings_in_force(settings, open_log(lake).entries())
     calendar = settings.calendar
     first, last = calendar.first_day(period), calendar.last_day(period)
     whole = calendar.local_day(complete_through) - timedelta(days=1)
@@ -111,11 +115,13 @@ def carry_in(lake: Lake, sources: Sources, month: Month) -> CarriedIn:
     """
     name = month.book.name
     locked_ids = _locked_item_ids(lake, name)
+    decisions = decisions_in_force(open_log(lake).entries())
+    people = {"decided": decisions.decided, "by_hand": decisions.by_hand, "apart": decisions.apart}
     if month.is_first:
         scope = f"opening/{name}"
         given = lake.read(scope, "items")
         opened = open_book(sources, month, opening_items=given, opening_balances=dict(lake.facts(scope).get("ledger", {})))
-        return replace(opened, locked_item_ids=locked_ids)
+        return replace(opened, locked_item_ids=locked_ids, **people)
     before = month.calendar.preceding(month.period)
     scope = lock_scope(name, before) if lake.tables(lock_scope(name, before)) else month_scope(name, before)
     tables = lake.tables(scope)
@@ -125,7 +131,8 @@ def carry_in(lake: Lake, sources: Sources, month: Month) -> CarriedIn:
     key = ["leg", "item_id"]
     carried = items.join(open_items.select(key), on=key, how="semi").with_columns(population=pl.lit("carried"))
     closing = lake.load(tables["balances"]).select("currency", stripe_minor="stripe_closing_minor", ledger_minor="ledger_closing_minor")
-    return CarriedIn(carried, references.join(open_items.select(key), on=key, how="semi"), open_items, lake.load(tables["explained"]), closing, locked_ids)
+    known = references.join(open_items.select(key), on=key, how="semi")
+    return CarriedIn(carried, known, open_items, lake.load(tables["explained"]), closing, locked_ids, **people)
 
 
 def store_month(lake: Lake, result: Reconciliation, sources: Sources, *, proofs: pl.DataFrame, model: str, accept_incomplete: bool) -> None:
