@@ -15,7 +15,7 @@ import polars as pl
 
 from reconciliation.engine import content_ids
 from reconciliation.matching.pool import MatchingSettings, Pool, accept_disjoint, channel_of, nothing
-from reconciliation.matching.strategies.exact_reference import match_exact_references, match_opening_write_offs
+from reconciliation.matching.strategies.exact_reference import match_equal_references, match_exact_references, match_opening_write_offs
 from reconciliation.matching.strategies.fuzzy import match_fuzzily
 from reconciliation.matching.strategies.interchangeable import match_interchangeable
 from reconciliation.matching.strategies.merged_payouts import match_merged_payouts
@@ -40,6 +40,7 @@ BOOKS: Strategies = (
     ("opening_write_off", match_opening_write_offs),
     ("exact_stripe_id", partial(match_exact_references, kinds=("stripe_id",), score=1.0)),
     ("exact_reference", partial(match_exact_references, kinds=("invoice",), score=0.99)),
+    ("interchangeable", partial(match_equal_references, kinds=("stripe_id", "invoice"), score=0.98)),
     ("reference_group", match_reference_groups),
     ("payout_line", partial(match_payout_lines, other_side="ledger")),
     ("summary", match_summaries),

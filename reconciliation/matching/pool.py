@@ -13,6 +13,8 @@ from datetime import date
 import polars as pl
 
 PAYOUT_CATEGORIES = ["payout", "payout_reversal", "topup", "topup_reversal"]
+REFUND_WORDS = r"(?i)\brefund(?:ed|s)?\b"
+SAYS_REFUND = pl.concat_str([pl.col("description"), pl.col("reference")], separator=" ").str.contains(REFUND_WORDS)
 IS_POSTING = (pl.col("side") == "ledger") & ~pl.col("is_accrual") & (pl.col("reverses") == "")
 
 
