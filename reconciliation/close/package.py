@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
 import polars as pl
 
+from reconciliation.close import controls, disputes, restatement
 from reconciliation.close.csv_file import csv_bytes
+from reconciliation.close.records import DECISIONS, SIGNOFFS, Records
 from reconciliation.close.roll_forward import roll_forward
+from reconciliation.close.seal import auditor, seal_manifest, sign_manifest
 from reconciliation.errors import DefectError
 from reconciliation.lake import write_atomically
 from reconciliation.money import format_minor
@@ -70,6 +72,9 @@ class BookState:
         later_clearing: open items that have cleared since.
         carried_items: `Item` rows carried in.
         carried_open: their `OpenItem` rows.
+        balances: from `close_balances`.
+        disputes: from `list_disputes`.
+        restatement: what changed in locked months.
         facts: cut-off and the like, for the manifest.
     """
 
@@ -84,15 +89,19 @@ class BookState:
     later_clearing: pl.DataFrame
     carried_items: pl.DataFrame
     carried_open: pl.DataFrame
+    balances: pl.DataFrame
+    disputes: pl.DataFrame
+    restatement: pl.DataFrame
     facts: dict[str, Any]
 
 
-def package_files(states: list[BookState], manifest: dict[str, Any]) -> dict[str, bytes]:
+def package_files(states: list[BookState], manifest: dict[str, Any], records: Records) -> dict[str, bytes]:
     """Make the content of every file of a package.
 
     Args:
         states: one per book, in the settings' order.
         manifest: what is known about inputs, settings, model and completeness.
+        records: what people decided and signed.
 
     Returns:
         File name -> bytes; the same input gives the same bytes.
@@ -121,15 +130,21 @@ def package_files(states: list[BookState], manifest: dict[str, Any]) -> dict[str
             all_books(lambda s: roll_forward(s.carried_items, s.carried_open, s.items, s.open_items)),
             ROLL_FORWARD, dict.fromkeys(["carried_in", "new", "settled", "carried_out"], "currency"), (),
         ),
+        "disputes.csv": (all_books(lambda s: s.disputes), list(disputes.SCHEMA), dict.fromkeys(disputes.MONEY, "currency"), ()),
+        "restatement.csv": (all_books(lambda s: s.restatement), list(restatement.SCHEMA), dict.fromkeys(restatement.MONEY, "currency"), ()),
+        "controls.csv": (all_books(controls.list_controls), controls.COLUMNS, {}, ()),
+        "decisions.csv": (records.decisions, DECISIONS, {}, ()),
+        "signoffs.csv": (records.signoffs, SIGNOFFS, {}, ()),
     }  # fmt: skip
     mark = [INCOMPLETE] if manifest["accepted_incomplete"] else []
     files = {
         name: csv_bytes(frame.with_columns(pl.lit("accepted").alias(column) for column in mark), columns + mark, money=money, ratios=ratios)
         for name, (frame, columns, money, ratios) in tables.items()
     }
-    outputs = [{"path": name, "rows": tables[name][0].height, "sha256": hashlib.sha256(content).hexdigest()} for name, content in sorted(files.items())]
-    complete = {**manifest, "outputs": outputs, "control_totals": _control_totals(states)}
-    files["manifest.json"] = orjson.dumps(complete, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n"
+    rows = {name: table[0].height for name, table in tables.items()}
+    complete = {**manifest, **records.manifest, "control_totals": _control_totals(states)}
+    files["audit.py"] = auditor()
+    files["manifest.json"] = seal_manifest(sign_manifest(complete, files, rows=rows))
     return files
 
 
