@@ -39,6 +39,7 @@ TABLES = [
     "set_aside",
     "carried_items",
     "carried_open",
+    "audit_sample",
 ]
 
 
@@ -169,8 +170,10 @@ def store_month(lake: Lake, result: Reconciliation, sources: Sources, *, proofs:
         "later_clearing": find_later_clearing(sources, month, result.items, result.references, result.open_items),
         "carried_items": result.carried.items,
         "carried_open": result.carried.open_items,
+        "audit_sample": result.audit_sample,
     }
-    description = describe_month(sources, month, model=model, proofs=proofs, accept_incomplete=accept_incomplete)
+    described = describe_month(sources, month, model=model, proofs=proofs, accept_incomplete=accept_incomplete)
+    description = {**described, "clearing": result.clearing}
     lake.publish(month_scope(month.book.name, month.period), {name: lake.stage(name, frame) for name, frame in frames.items()}, facts=description)
 
 
@@ -223,7 +226,20 @@ def read_state(lake: Lake, scope: str) -> BookState:
     if tables is None:
         raise InputsMissingError(f"{scope}: not reconciled yet; run: reconcile run --period {scope.rsplit('/', 1)[-1]}")
     loaded = {name: lake.load(tables[name]) for name in TABLES}
-    used = ["items", "members", "open_items", "breaks", "journals", "statement", "payouts", "set_aside", "later_clearing", "carried_items", "carried_open"]
+    used = [
+        "items",
+        "members",
+        "open_items",
+        "breaks",
+        "journals",
+        "statement",
+        "payouts",
+        "set_aside",
+        "later_clearing",
+        "carried_items",
+        "carried_open",
+        "audit_sample",
+    ]
     return BookState(**{name: loaded[name] for name in used}, facts=lake.facts(scope))
 
 
