@@ -48,6 +48,7 @@ TABLES = [
     "carried_open",
     "disputes",
     "restatement",
+    "audit_sample",
 ]
 
 
@@ -169,8 +170,10 @@ def store_month(lake: Lake, result: Reconciliation, sources: Sources, *, proofs:
         "carried_open": result.carried.open_items,
         "disputes": list_disputes(sources, month, before=_before(lake, month, "disputes")),
         "restatement": list_restatement(lake, result),
+        "audit_sample": result.audit_sample,
     }
-    description = describe_month(sources, month, model=model, proofs=proofs, accept_incomplete=accept_incomplete)
+    described = describe_month(sources, month, model=model, proofs=proofs, accept_incomplete=accept_incomplete)
+    description = {**described, "clearing": result.clearing}
     lake.publish(month_scope(month.book.name, month.period), {name: lake.stage(name, frame) for name, frame in frames.items()}, facts=description)
 
 
@@ -270,6 +273,7 @@ def read_state(lake: Lake, scope: str) -> BookState:
         "balances",
         "disputes",
         "restatement",
+        "audit_sample",
     ]
     return BookState(**{name: loaded[name] for name in used}, facts=lake.facts(scope))
 
