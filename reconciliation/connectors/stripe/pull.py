@@ -9,7 +9,7 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -28,6 +28,14 @@ logger = logging.getLogger(__name__)
 LOOKS_MAX = 4
 PAYOUTS = "/v1/payouts"
 SOURCE_LISTS = ("/v1/charges", "/v1/refunds", "/v1/disputes")
+
+UNSETTLED_LISTS = {"dispute": "/v1/disputes", "refund": "/v1/refunds"}
+"""What can change long after it was made, and stands in a list short enough to be read again from its oldest open case on."""
+
+FINAL_STATES = ("won", "lost", "prevented", "warning_closed", "charge_refunded", "succeeded", "failed", "canceled")
+
+DISPUTE_LIFE = timedelta(days=270)
+"""A dispute is decided about three months after it was made; an appeal, and then arbitration, take as long again each."""
 
 BATCH_ROWS = 20_000
 """Rows made a table at once: enough for the columns to pay, few enough to hold twice."""
@@ -99,6 +107,35 @@ def pull_sources(reader: StripeReader, *, account: str, start: datetime, end: da
     """
     lists = [*SOURCE_LISTS, *OPTIONAL_LISTS]
     return _pull(reader, lists, account=account, start=start, end=end, partial=partial, parser=parse.SOURCES)
+
+
+def pull_unsettled_sources(reader: StripeReader, *, account: str, known: pl.DataFrame | None, before: datetime) -> Pulled:
+    """Read again, as they stand now, disputes and refunds that were made before a window and can still change.
+
+    A dispute is won or lost, and a refund fails, months after it was made, long before the nightly window.
+
+    Args:
+        reader: the reader.
+        account: the Stripe account.
+        known: `StripeSource` rows (`object, status, created_at`) of before the window; None where there never was a pull before it: then every
+            dispute that may still be open is read.
+        before: where the window begins.
+
+    Returns:
+        `StripeSource` rows created before the window: the unsettled ones and what was made since the oldest of them.
+
+    Raises:
+        StripeAccessError: the key, the way to Stripe, or what Stripe answered.
+    """
+    if known is None:
+        since = {"dispute": before - DISPUTE_LIFE}
+    else:
+        is_open = pl.col("object").is_in(list(UNSETTLED_LISTS)) & ~pl.col("status").is_in(FINAL_STATES) & (pl.col("created_at") < before)
+        since = dict(known.filter(is_open).group_by("object").agg(pl.col("created_at").min()).iter_rows())
+    read = [
+        _pull(reader, [UNSETTLED_LISTS[kind]], account=account, start=since[kind], end=before, partial=None, parser=parse.SOURCES) for kind in sorted(since)
+    ]
+    return Pulled(pl.concat([parse.SOURCES.finish(parse.SOURCES.read([]), account), *(pulled.frame for pulled in read)]), tuple(p for r in read for p in r.raw))
 
 
 def pull_payout_members(reader: StripeReader, *, account: str, payouts: pl.DataFrame, partial: Path | None = None) -> Pulled:
