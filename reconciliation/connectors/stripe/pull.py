@@ -156,7 +156,7 @@ def pull_payout_members(reader: StripeReader, *, account: str, payouts: pl.DataF
     itemised = payouts.filter((pl.col("stripe_account") == account) & pl.col("is_automatic") & (pl.col("reconciliation_status") == "completed"))
     ids: list[str] = itemised["payout_id"].unique().sort().to_list()
     # The list of a payout has no window: nothing is older than the epoch, and nothing comes after what no clock shows.
-    roots = [Slice(TRANSACTIONS, 0, FOREVER, payout=payout_id) for payout_id in ids]
+    roots = [Slice(TRANSACTIONS, 0, FOREVER, narrowed=(("payout", payout_id),)) for payout_id in ids]
     parts = read_slices(reader, roots, account=account, kept=PartialPull.join(partial))
     packs: dict[str, list[bytes]] = {payout_id: [] for payout_id in ids}
     for part in parts:

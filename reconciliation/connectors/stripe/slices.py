@@ -57,27 +57,25 @@ class Slice:
         begin: first second.
         end: the second after the last.
         pages: how many it is thought to hold; 0 where nothing is known of the list yet.
-        payout: the payout whose lines are listed, or an empty text.
-        currency: the only currency listed, or an empty text for all.
+        narrowed: Stripe's other filters, as (name, value).
     """
 
     path: str
     begin: int
     end: int
     pages: int = 0
-    payout: str = ""
-    currency: str = ""
+    narrowed: tuple[tuple[str, str], ...] = ()
 
     @property
-    def list_key(self) -> tuple[str, str, str]:
-        """Say which list it is part of."""
-        return self.path, self.currency, self.payout
+    def payout(self) -> str:
+        """Name the payout whose lines are listed, or nothing."""
+        return dict(self.narrowed).get("payout", "")
 
     @property
     def filters(self) -> dict[str, object]:
         """Stripe's filters for it; nobody knows between what instants the lines of a payout lie before the first page."""
-        narrowed: dict[str, object] = {name: value for name, value in (("currency", self.currency), ("payout", self.payout)) if value}
-        return narrowed if self.payout and not self.pages else {**narrowed, "created": {"gte": self.begin, "lt": self.end}}
+        others: dict[str, object] = dict(self.narrowed)
+        return others if self.payout and not self.pages else {**others, "created": {"gte": self.begin, "lt": self.end}}
 
 
 @dataclass(frozen=True)
@@ -112,7 +110,7 @@ def read_slices(reader: StripeReader, roots: Sequence[Slice], *, account: str, k
         while True:
             part = _read_or_find(reader, slice_, account=account, kept=kept)
             read.append(ReadPart(slice_, part.begins, part.pack))
-            rest = [Slice(slice_.path, *piece, slice_.payout, slice_.currency) for piece in part.rest]
+            rest = [Slice(slice_.path, *piece, slice_.narrowed) for piece in part.rest]
             if len(rest) != 1 or is_over.is_set():
                 return read, rest
             slice_ = rest[0]
@@ -129,13 +127,13 @@ def read_slices(reader: StripeReader, roots: Sequence[Slice], *, account: str, k
         finally:
             is_over.set()
             pool.shutdown(wait=True, cancel_futures=True)
-    return sorted(parts, key=lambda part: (part.of.list_key, part.begins, part.of.end))
+    return sorted(parts, key=lambda part: (part.of.path, part.of.narrowed, part.begins, part.of.end))
 
 
 def _read_or_find(reader: StripeReader, slice_: Slice, *, account: str, kept: PartialPull) -> Part:
     # The lines of a payout are asked for only when Stripe says that they do not change any more.
     is_settled = bool(slice_.payout) or slice_.end <= kept.settled
-    name, key = slice_.path, [slice_.begin, slice_.end, slice_.payout, slice_.currency]
+    name, key = slice_.path, [slice_.begin, slice_.end, *slice_.narrowed]
     part = kept.find(name, key)
     if part is None:
         part = _read_slice(reader, slice_, account=account)
@@ -195,7 +193,7 @@ def _may_slice(reader: StripeReader, root: Slice, last: Page, pages: Iterator[Pa
     """
     following = next(pages)
     bodies.append(following.body)
-    before = Slice(root.path, root.begin, last.rows[-1]["created"] + 1, pages=1, payout=root.payout)
+    before = Slice(root.path, root.begin, last.rows[-1]["created"] + 1, pages=1, narrowed=root.narrowed)
     try:
         narrowed = next(reader.list_pages(root.path, account=account, **before.filters))
         _span(narrowed, before, account=account)
