@@ -14,7 +14,15 @@ from reconciliation.classifier.versions import load_version
 from reconciliation.close.summaries import Frame
 from reconciliation.config import Settings, read_settings, stripe_key
 from reconciliation.connectors.stripe.client import StripeReader
-from reconciliation.connectors.stripe.pull import Pulled, pull_balance, pull_balance_transactions, pull_payout_members, pull_payouts, pull_sources
+from reconciliation.connectors.stripe.pull import (
+    Pulled,
+    pull_balance,
+    pull_balance_transactions,
+    pull_payout_members,
+    pull_payouts,
+    pull_sources,
+    pull_unsettled_sources,
+)
 from reconciliation.lake import Lake
 from reconciliation.pipeline import Scorer
 from reconciliation.sources import read_files, register_deliveries
@@ -77,5 +85,6 @@ class Core:
     pull_payouts: Callable[..., Pulled] = pull_payouts
     pull_payout_members: Callable[..., Pulled] = pull_payout_members
     pull_sources: Callable[..., Pulled] = pull_sources
+    pull_unsettled_sources: Callable[..., Pulled] = pull_unsettled_sources
     read_inboxes: Callable[[Lake, Settings], Mapping[str, Frame]] = read_inboxes
     load_model: Callable[[Settings, Lake], Model] = load_model
