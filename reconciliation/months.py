@@ -28,6 +28,7 @@ from reconciliation.lake import month_scope as month_scope
 from reconciliation.pipeline import Reconciliation
 from reconciliation.population import LOCKED, CarriedIn, Month, in_scope, open_book
 from reconciliation.schemas.items import Item
+from reconciliation.schemas.journals import ProposedEntry
 from reconciliation.sources import Sources
 
 TABLES = [
@@ -40,6 +41,7 @@ TABLES = [
     "features",
     "balances",
     "journals",
+    "journal_register",
     "statement",
     "payouts",
     "later_clearing",
@@ -127,7 +129,7 @@ def carry_in(lake: Lake, sources: Sources, month: Month) -> CarriedIn:
         scope = f"opening/{name}"
         given = lake.read(scope, "items")
         opened = open_book(sources, month, opening_items=given, opening_balances=dict(lake.facts(scope).get("ledger", {})))
-        return replace(opened, locked_items=locked_items)
+        return replace(opened, locked_items=locked_items, journals=_known_journals(lake, month, {}))
     before = month.calendar.preceding(month.period)
     scope = lock_scope(name, before) if lake.tables(lock_scope(name, before)) else month_scope(name, before)
     tables = lake.tables(scope)
@@ -137,7 +139,23 @@ def carry_in(lake: Lake, sources: Sources, month: Month) -> CarriedIn:
     key = ["leg", "item_id"]
     carried = items.join(open_items.select(key), on=key, how="semi").with_columns(population=pl.lit("carried"))
     closing = lake.load(tables["balances"]).select("currency", stripe_minor="stripe_closing_minor", ledger_minor="ledger_closing_minor")
-    return CarriedIn(carried, references.join(open_items.select(key), on=key, how="semi"), open_items, lake.load(tables["explained"]), closing, locked_items)
+    journals = _known_journals(lake, month, tables)
+    return CarriedIn(
+        carried, references.join(open_items.select(key), on=key, how="semi"), open_items, lake.load(tables["explained"]), closing, locked_items, journals
+    )
+
+
+def _known_journals(lake: Lake, month: Month, before: dict[str, str]) -> pl.DataFrame:
+    """Load the entries proposed so far: by the months before, and by the nights before in this one (whether they came back in it is found anew)."""
+    own = lake.read(month_scope(month.book.name, month.period), "journal_register")
+    frames = [lake.load(before["journal_register"])] if "journal_register" in before else []
+    if own is not None:
+        came_now = pl.col("posted_period") == month.period
+        frames.append(own.with_columns(posted_period=pl.when(came_now).then(pl.lit("")).otherwise("posted_period")))
+    if not frames:
+        return ProposedEntry.create_empty()
+    # What the month before says stands first: it may have been run again since, and found an entry posted.
+    return pl.concat(frames).unique(["journal_id", "version"], keep="first", maintain_order=True).sort("journal_id", "version")
 
 
 def store_month(lake: Lake, result: Reconciliation, sources: Sources, *, proofs: pl.DataFrame, model: str, accept_incomplete: bool) -> None:
@@ -162,6 +180,7 @@ def store_month(lake: Lake, result: Reconciliation, sources: Sources, *, proofs:
         "features": result.features,
         "balances": result.balances,
         "journals": result.journals,
+        "journal_register": result.journal_register,
         "statement": result.statement,
         "payouts": list_payouts(sources, month, result.items, result.members),
         "set_aside": set_aside_of_month(sources, month),

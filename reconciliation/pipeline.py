@@ -42,6 +42,7 @@ class Reconciliation:
         features: what the classifier saw, by break.
         balances: opening and closing of Stripe and ledger by currency, with `unexplained_minor`.
         journals: lines of proposed entries.
+        journal_register: every version of every entry proposed so far (`ProposedEntry`).
         statement: lines of the statement, as in `statement.csv`, money in minor units.
         audit_sample: breaks accepted without a person and drawn for a person's audit (`AUDIT_SAMPLE`).
         clearing: what the policy says of the month, for the manifest.
@@ -58,6 +59,7 @@ class Reconciliation:
     features: pl.DataFrame
     balances: pl.DataFrame
     journals: pl.DataFrame
+    journal_register: pl.DataFrame
     statement: pl.DataFrame
     audit_sample: pl.DataFrame
     clearing: dict[str, Any]
@@ -81,7 +83,7 @@ def reconcile_month(sources: Sources, month: Month, carried: CarriedIn, *, score
     clearing = policy(list_for_policy(judged), explained.features, month)
     scored = apply_clearing(judged, clearing)
     balances = close_balances(sources, month, carried, population)
-    journals = propose_journals(scored, carried, month)
+    journals = propose_journals(scored, explained, carried, month, rates=rates)
     breaks = describe_breaks(scored, explained, month)
     statement = state_month(explained.items, matching.members, scored, balances, month)
     return Reconciliation(
@@ -96,6 +98,7 @@ def reconcile_month(sources: Sources, month: Month, carried: CarriedIn, *, score
         explained.features,
         balances,
         journals.lines,
+        journals.register,
         statement,
         draw_audit_sample(breaks, clearing, month),
         clearing.to_json(),
@@ -103,9 +106,8 @@ def reconcile_month(sources: Sources, month: Month, carried: CarriedIn, *, score
 
 
 def match_population(population: Population, carried: CarriedIn, month: Month, rates: Rates) -> Matching:
-    """Match the items of the month; journals of earlier months may have come back."""
-    journals = carried.open_items.filter(pl.col("journal_id") != "").select("item_id", "journal_id").unique()
-    return match_items(population.items, population.references, cut_off_on=month.cut_off_on, journals=journals, rates=rates)
+    """Match the items of the month; entries that were proposed before may have come back."""
+    return match_items(population.items, population.references, cut_off_on=month.cut_off_on, journals=carried.journals, rates=rates)
 
 
 __all__ = ["Clearing", "Explained", "Policy", "Reconciliation", "Scorer", "match_population", "reconcile_month"]
