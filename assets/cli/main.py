@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from assets.cli import audit, company, doctor, files, model, month, serve
+from assets.cli import audit, company, doctor, files, model, month, review, serve
 from assets.cli.output import tell
 from reconciliation.errors import ReconciliationError
 
@@ -23,6 +23,7 @@ month.register(app)
 company.register(app)
 files.register(app)
 model.register(app)
+review.register(app)
 serve.register(app)
 doctor.register(app)
 audit.register(app)
