@@ -8,6 +8,7 @@ Layout:
     days/<table>/<account>.json      manifest: local day -> file, for everything pulled by day
     scopes/<scope>.json              manifest: table -> file, for everything computed (a month of a book, a lock, …)
     partial/<account>/               what a pull that is under way, or was killed, has read so far
+    review/                          the decision log and evidence files (`review.log`)
     files/<table>/<hash>.parquet     tables;  files/raw/<hash>.jsonl.zst  raw pages as they came
 """
 
@@ -87,6 +88,10 @@ class Lake:
             handle.write(str(os.getpid()))
             handle.flush()
             yield
+
+    def review_root(self) -> Path:
+        """Return the folder of the decision log."""
+        return self.root / "review"
 
     # --- tables by day -------------------------------------------------------------------------------------------
 
@@ -267,6 +272,22 @@ class Lake:
 
     def _load(self, file: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
         return pl.read_parquet(io.BytesIO((self.root / file).read_bytes()), columns=None if columns is None else list(columns))
+
+
+def month_scope(book: str, period: str) -> str:
+    """Name the scope of a reconciled month."""
+    return f"month/{book}/{period}"
+
+
+def lock_scope(book: str, period: str) -> str:
+    """Name the scope of a locked month."""
+    return f"lock/{period}/{book}"
+
+
+def locked_through(lake: Lake) -> str:
+    """Return the last locked period, or an empty text."""
+    periods = sorted({scope.split("/")[1] for scope in lake.scopes("lock")})
+    return periods[-1] if periods else ""
 
 
 def pack_pages(pages: Iterable[bytes]) -> bytes:
