@@ -21,7 +21,8 @@ from reconciliation.money import format_minor
 from reconciliation.simulation.company import simulate_company
 from reconciliation.simulation.faults import Answer
 from reconciliation.simulation.options import SimulationOptions
-from reconciliation.simulation.sandbox import Sandbox, SandboxServer, read_sandbox
+from reconciliation.simulation.sandbox import Sandbox, read_sandbox
+from reconciliation.simulation.sandbox_server import SandboxServer
 from reconciliation.simulation.writer import write_company
 
 COLUMNS = "balance_transaction_id,created_utc,available_on_utc,currency,gross,fee,net,reporting_category,source_id,description"
