@@ -27,6 +27,9 @@ from reconciliation.lake import locked_through as locked_through
 from reconciliation.lake import month_scope as month_scope
 from reconciliation.pipeline import Reconciliation
 from reconciliation.population import LOCKED, CarriedIn, Month, in_scope, open_book
+from reconciliation.review.controls import settings_in_force
+from reconciliation.review.effects import decisions_in_force
+from reconciliation.review.log import open_log
 from reconciliation.schemas.items import Item
 from reconciliation.schemas.journals import ProposedEntry
 from reconciliation.sources import Sources
@@ -88,6 +91,7 @@ def define_month(lake: Lake, settings: Settings, book: Book, period: str, *, com
     Raises:
         SettingsError: the month has not begun at Stripe, or `as_of` lies outside of it or of the data.
     """
+    settings = settings_in_force(settings, open_log(lake).entries())
     calendar = settings.calendar
     first, last = calendar.first_day(period), calendar.last_day(period)
     whole = calendar.local_day(complete_through) - timedelta(days=1)
@@ -125,11 +129,13 @@ def carry_in(lake: Lake, sources: Sources, month: Month) -> CarriedIn:
     """
     name = month.book.name
     locked_items = _locked_items(lake, name)
+    decisions = decisions_in_force(open_log(lake).entries())
+    people = {"decided": decisions.decided, "by_hand": decisions.by_hand, "apart": decisions.apart}
     if month.is_first:
         scope = f"opening/{name}"
         given = lake.read(scope, "items")
         opened = open_book(sources, month, opening_items=given, opening_balances=dict(lake.facts(scope).get("ledger", {})))
-        return replace(opened, locked_items=locked_items, journals=_known_journals(lake, month, {}))
+        return replace(opened, locked_items=locked_items, journals=_known_journals(lake, month, {}), **people)
     before = month.calendar.preceding(month.period)
     scope = lock_scope(name, before) if lake.tables(lock_scope(name, before)) else month_scope(name, before)
     tables = lake.tables(scope)
@@ -140,9 +146,8 @@ def carry_in(lake: Lake, sources: Sources, month: Month) -> CarriedIn:
     carried = items.join(open_items.select(key), on=key, how="semi").with_columns(population=pl.lit("carried"))
     closing = lake.load(tables["balances"]).select("currency", stripe_minor="stripe_closing_minor", ledger_minor="ledger_closing_minor")
     journals = _known_journals(lake, month, tables)
-    return CarriedIn(
-        carried, references.join(open_items.select(key), on=key, how="semi"), open_items, lake.load(tables["explained"]), closing, locked_items, journals
-    )
+    known = references.join(open_items.select(key), on=key, how="semi")
+    return CarriedIn(carried, known, open_items, lake.load(tables["explained"]), closing, locked_items, journals, **people)
 
 
 def _known_journals(lake: Lake, month: Month, before: dict[str, str]) -> pl.DataFrame:

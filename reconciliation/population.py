@@ -18,6 +18,7 @@ from reconciliation.normalize.components import cast_items, list_cash_items, spl
 from reconciliation.normalize.lines import JOURNAL_ID, list_bank_items, list_ledger_items
 from reconciliation.normalize.references import extract_references
 from reconciliation.schemas.breaks import OpenItem
+from reconciliation.schemas.decisions import DecidedItem, HandMatchedItem, KeptApartItem
 from reconciliation.schemas.items import Item, ItemReference
 from reconciliation.schemas.journals import ProposedEntry
 from reconciliation.sources import Sources
@@ -70,6 +71,9 @@ class CarriedIn:
         balances: `currency, stripe_minor, ledger_minor`: the closing of the month before.
         locked_items: what locked months knew of every item (`LOCKED`), by the amount they ended with.
         journals: every entry proposed so far (`ProposedEntry`), those of this month's earlier runs included.
+        decided: `DecidedItem`: what people decided about breaks.
+        by_hand: `HandMatchedItem`: what they matched.
+        apart: `KeptApartItem`: what they took apart.
     """
 
     items: pl.DataFrame
@@ -79,6 +83,9 @@ class CarriedIn:
     balances: pl.DataFrame
     locked_items: pl.DataFrame
     journals: pl.DataFrame = field(default_factory=ProposedEntry.create_empty)
+    decided: pl.DataFrame = field(default_factory=DecidedItem.create_empty)
+    by_hand: pl.DataFrame = field(default_factory=HandMatchedItem.create_empty)
+    apart: pl.DataFrame = field(default_factory=KeptApartItem.create_empty)
 
 
 @dataclass(frozen=True)
