@@ -67,7 +67,11 @@ def reconcile_month(sources: Sources, month: Month, carried: CarriedIn, *, score
         score: the classifier.
         rates: exchange rates for the tolerance of translated postings.
     """
-    population = build_population(sources, month, carried)
+    return reconcile_population(build_population(sources, month, carried), sources, month, carried, score=score, rates=rates)
+
+
+def reconcile_population(population: Population, sources: Sources, month: Month, carried: CarriedIn, *, score: Scorer, rates: Rates) -> Reconciliation:
+    """Reconcile given items of a month; a replay takes them from the month as it was closed."""
     matching = match_population(population, carried, month, rates)
     explained = explain_breaks(population, matching, carried, month, rates)
     scored = score_breaks(explained, score(explained.features))
@@ -97,4 +101,4 @@ def match_population(population: Population, carried: CarriedIn, month: Month, r
     return match_items(population.items, population.references, cut_off_on=month.cut_off_on, journals=journals, rates=rates)
 
 
-__all__ = ["Explained", "Reconciliation", "Scorer", "match_population", "reconcile_month"]
+__all__ = ["Explained", "Reconciliation", "Scorer", "match_population", "reconcile_month", "reconcile_population"]
