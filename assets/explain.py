@@ -8,10 +8,11 @@ from assets.metadata import Materialized, describe_breaks, describe_open_items
 from assets.partitions import Partitions
 from assets.resources import LakeResource
 from reconciliation.breaks.explain import Explained, explain_breaks, score_breaks
-from reconciliation.breaks.explain import describe_breaks as list_breaks
 from reconciliation.matching.cascade import Matching
+from reconciliation.pipeline import list_breaks
 from reconciliation.population import CarriedIn, Population
 from reconciliation.rates import read_rates
+from reconciliation.review.effects import apply_decisions
 
 GROUP = "explain"
 
@@ -34,9 +35,9 @@ def build(partitions: Partitions) -> list[dg.AssetsDefinition]:
     def breaks(context: dg.AssetExecutionContext, lake: LakeResource, core: dg.ResourceParam[Core]) -> Materialized:
         """One row needs an explanation: how likely it is a true exception, why, and how much money that puts at risk."""
         work = lake.month(context.partition_key)
-        explained, model = work.recall("explained", Explained), core.load_model(work.settings)
-        scored = score_breaks(explained, model.score(explained.features))
-        listed = list_breaks(scored, explained, work.month())
+        explained, carried, model = work.recall("explained", Explained), work.recall("carried", CarriedIn), core.load_model(work.settings)
+        scored = apply_decisions(score_breaks(explained, model.score(explained.features)), carried.decided, period=work.period)
+        listed = list_breaks(scored, explained, carried, work.month())
         work.keep("scored", scored, model=model.label)
         work.keep("breaks", listed)
         return dg.MaterializeResult(metadata={**describe_breaks(listed), "model": model.label}, check_results=check_table("breaks", listed))

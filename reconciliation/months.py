@@ -26,7 +26,10 @@ from reconciliation.lake import locked_through as locked_through
 from reconciliation.lake import month_scope as month_scope
 from reconciliation.pipeline import Reconciliation
 from reconciliation.population import LOCKED, CarriedIn, Month, in_scope, open_book
-from reconciliation.review.records import approved_unlock, missing_signatures, read_log, record_people
+from reconciliation.review.controls import settings_in_force
+from reconciliation.review.effects import decisions_in_force, decisive_entries
+from reconciliation.review.log import open_log
+from reconciliation.review.records import approved_unlock, missing_signatures, record_people
 from reconciliation.review.situation import package_hash
 from reconciliation.schemas.items import Item
 from reconciliation.sources import Sources
@@ -86,6 +89,7 @@ def define_month(lake: Lake, settings: Settings, book: Book, period: str, *, com
     Raises:
         SettingsError: the month has not begun at Stripe, or `as_of` lies outside of it or of the data.
     """
+    settings = settings_in_force(settings, open_log(lake).entries())
     calendar = settings.calendar
     first, last = calendar.first_day(period), calendar.last_day(period)
     whole = calendar.local_day(complete_through) - timedelta(days=1)
@@ -123,11 +127,13 @@ def carry_in(lake: Lake, sources: Sources, month: Month) -> CarriedIn:
     """
     name = month.book.name
     locked_items = _locked_items(lake, name)
+    decisions = decisions_in_force(open_log(lake).entries())
+    people = {"decided": decisions.decided, "by_hand": decisions.by_hand, "apart": decisions.apart}
     if month.is_first:
         scope = f"opening/{name}"
         given = lake.read(scope, "items")
         opened = open_book(sources, month, opening_items=given, opening_balances=dict(lake.facts(scope).get("ledger", {})))
-        return replace(opened, locked_items=locked_items)
+        return replace(opened, locked_items=locked_items, **people)
     before = month.calendar.preceding(month.period)
     scope = lock_scope(name, before) if lake.tables(lock_scope(name, before)) else month_scope(name, before)
     tables = lake.tables(scope)
@@ -137,7 +143,8 @@ def carry_in(lake: Lake, sources: Sources, month: Month) -> CarriedIn:
     key = ["leg", "item_id"]
     carried = items.join(open_items.select(key), on=key, how="semi").with_columns(population=pl.lit("carried"))
     closing = lake.load(tables["balances"]).select("currency", stripe_minor="stripe_closing_minor", ledger_minor="ledger_closing_minor")
-    return CarriedIn(carried, references.join(open_items.select(key), on=key, how="semi"), open_items, lake.load(tables["explained"]), closing, locked_items)
+    known = references.join(open_items.select(key), on=key, how="semi")
+    return CarriedIn(carried, known, open_items, lake.load(tables["explained"]), closing, locked_items, **people)
 
 
 def store_month(lake: Lake, result: Reconciliation, sources: Sources, *, proofs: pl.DataFrame, model: str, accept_incomplete: bool) -> None:
@@ -231,8 +238,10 @@ def write_package(lake: Lake, settings: Settings, period: str, *, as_version: bo
     states = [read_state(lake, make_scope(book.name, period)) for book in settings.books]
     for state in states:
         check_statement(state)
-    entries = read_log(lake)
-    records = record_people(entries, period, manifest={"carried_from": carried_from(settings, period)})
+    entries = open_log(lake).entries()
+    # Sessions and certifications change no draft; a version shows everything up to its lock.
+    shown = entries if as_version else decisive_entries(entries, period)
+    records = record_people(shown, period, manifest={"carried_from": carried_from(settings, period)})
     files = package_files(states, combine([state.facts for state in states]), records)
     folder = settings.path(settings.close.folder) / period
     if as_version:
@@ -304,7 +313,7 @@ def lock_month(lake: Lake, settings: Settings, period: str) -> None:
     missing = [name for name, tables in scopes.items() if tables is None]
     if missing:
         raise InputsMissingError(f"{period} was not reconciled for {', '.join(missing)}; run: reconcile run --period {period}")
-    entries, signed_hash = read_log(lake), package_hash(settings, period)
+    entries, signed_hash = open_log(lake).entries(), package_hash(settings, period)
     unsigned = missing_signatures(entries, period, signed_hash)
     if unsigned:
         raise LockedPeriodError(
@@ -326,7 +335,7 @@ def unlock_month(lake: Lake, settings: Settings, period: str) -> None:
         raise LockedPeriodError(f"{period} cannot be re-opened: the last locked month is {last or 'none'}, and months are re-opened from the last one back")
     locked = {book.name: lock_scope(book.name, period) for book in settings.books}
     after = max(int(lake.facts(scope).get("log_entries", 0)) for scope in locked.values())
-    if approved_unlock(read_log(lake), period, after=after) is None:
+    if approved_unlock(open_log(lake).entries(), period, after=after) is None:
         raise LockedPeriodError(
             f"{period} stays locked: re-opening takes a reason and a second person since the lock; run: reconcile close unlock {period} --reason …"
         )

@@ -16,8 +16,10 @@ from reconciliation.close.balances import close_balances
 from reconciliation.close.journals import propose_journals
 from reconciliation.close.statement import state_month
 from reconciliation.matching.cascade import Matching, match_items
+from reconciliation.matching.pool import ByHand
 from reconciliation.population import CarriedIn, Month, Population, build_population
 from reconciliation.rates import Rates
+from reconciliation.review.effects import apply_decisions, apply_to_matches
 from reconciliation.sources import Sources
 
 Scorer = Callable[[pl.DataFrame], pl.DataFrame]
@@ -74,10 +76,10 @@ def reconcile_population(population: Population, sources: Sources, month: Month,
     """Reconcile given items of a month; a replay takes them from the month as it was closed."""
     matching = match_population(population, carried, month, rates)
     explained = explain_breaks(population, matching, carried, month, rates)
-    scored = score_breaks(explained, score(explained.features))
+    scored = apply_decisions(score_breaks(explained, score(explained.features)), carried.decided, period=month.period)
     balances = close_balances(sources, month, carried, population)
     journals = propose_journals(scored, carried, month)
-    breaks = describe_breaks(scored, explained, month)
+    breaks = list_breaks(scored, explained, carried, month)
     statement = state_month(explained.items, matching.members, scored, balances, month)
     return Reconciliation(
         month,
@@ -98,7 +100,13 @@ def reconcile_population(population: Population, sources: Sources, month: Month,
 def match_population(population: Population, carried: CarriedIn, month: Month, rates: Rates) -> Matching:
     """Match the items of the month; journals of earlier months may have come back."""
     journals = carried.open_items.filter(pl.col("journal_id") != "").select("item_id", "journal_id").unique()
-    return match_items(population.items, population.references, cut_off_on=month.cut_off_on, journals=journals, rates=rates)
+    hands = ByHand(carried.by_hand, carried.apart)
+    return match_items(population.items, population.references, cut_off_on=month.cut_off_on, journals=journals, rates=rates, hands=hands)
 
 
-__all__ = ["Explained", "Reconciliation", "Scorer", "match_population", "reconcile_month", "reconcile_population"]
+def list_breaks(scored: pl.DataFrame, explained: Explained, carried: CarriedIn, month: Month) -> pl.DataFrame:
+    """Describe the breaks of the month with what people decided about them (`Break`)."""
+    return apply_to_matches(describe_breaks(scored, explained, month), explained.items, carried.decided, period=month.period)
+
+
+__all__ = ["Explained", "Reconciliation", "Scorer", "list_breaks", "match_population", "reconcile_month", "reconcile_population"]

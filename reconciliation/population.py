@@ -3,7 +3,7 @@
 The population of a leg is: opening open items + items dated in the month + items of locked months that arrived since.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 
 import polars as pl
@@ -18,6 +18,7 @@ from reconciliation.normalize.components import cast_items, list_cash_items, spl
 from reconciliation.normalize.lines import list_bank_items, list_ledger_items
 from reconciliation.normalize.references import extract_references
 from reconciliation.schemas.breaks import OpenItem
+from reconciliation.schemas.decisions import DecidedItem, HandMatchedItem, KeptApartItem
 from reconciliation.schemas.items import Item, ItemReference
 from reconciliation.sources import Sources
 
@@ -68,6 +69,9 @@ class CarriedIn:
         explained: the same items with the facts that explained them; empty in the first month.
         balances: `currency, stripe_minor, ledger_minor`: the closing of the month before.
         locked_items: what locked months knew of every item (`LOCKED`), by the amount they ended with.
+        decided: `DecidedItem`: what people decided about breaks.
+        by_hand: `HandMatchedItem`: what they matched.
+        apart: `KeptApartItem`: what they took apart.
     """
 
     items: pl.DataFrame
@@ -76,6 +80,9 @@ class CarriedIn:
     explained: pl.DataFrame
     balances: pl.DataFrame
     locked_items: pl.DataFrame
+    decided: pl.DataFrame = field(default_factory=DecidedItem.create_empty)
+    by_hand: pl.DataFrame = field(default_factory=HandMatchedItem.create_empty)
+    apart: pl.DataFrame = field(default_factory=KeptApartItem.create_empty)
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """A closed month under other rules or another model -> what would change; nothing is written.
 
 The month is matched and explained anew from exactly the items it was closed with, so that every difference comes from the rules: with the same
-program, settings and model there is none. Decisions of people are left out of the replay and then held against it.
+program, settings and model there is none. What people matched stays matched; their decisions about breaks are left out of the replay and then held
+against it.
 """
 
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from reconciliation.months import carry_in, complete_book
 from reconciliation.pipeline import Reconciliation, Scorer, reconcile_population
 from reconciliation.population import Month, Population, list_evidence
 from reconciliation.rates import Rates
+from reconciliation.schemas.decisions import DecidedItem
 from reconciliation.schemas.items import EFFECT
 from reconciliation.sources import Sources
 
@@ -88,7 +90,7 @@ def replay_month(lake: Lake, sources: Sources, month: Month, *, score: Scorer, r
     scope = closed_scope(lake, month.book.name, month.period)
     tables = lake.tables(scope) or {}
     closed = {name: lake.load(tables[name]) for name in ("items", "references", "members", "explained")}
-    carried = carry_in(lake, sources, replace(month, locked_through=month.locked_through))
+    carried = replace(carry_in(lake, sources, month), decided=DecidedItem.create_empty())
     is_own = (pl.col("side") != "residual") | (pl.col("population") == "carried")
     items = closed["items"].filter(is_own)
     population = Population(items, closed["references"].join(items, on=KEY, how="semi"), *list_evidence(sources, month))
@@ -119,7 +121,7 @@ def compare(closed: dict[str, pl.DataFrame], now: Reconciliation, *, decided: pl
         matches=changes.select("change", "match_id", "leg", "strategy", "currency", "items", "amount_minor").sort("change", "leg", "match_id"),
         causes=_moved(both, "place"),
         dispositions=_moved(both, "disposition"),
-        contradicted=_contradicted(both, decided),
+        contradicted=_contradicted(both, decided, period=now.month.period),
         bridge=_bridge(closed["explained"], now.explained),
     )
 
@@ -147,9 +149,9 @@ def _moved(both: pl.DataFrame, column: str) -> pl.DataFrame:
     return moved.sort("leg", "currency", "before", "now")
 
 
-def _contradicted(both: pl.DataFrame, decided: pl.DataFrame) -> pl.DataFrame:
+def _contradicted(both: pl.DataFrame, decided: pl.DataFrame, *, period: str) -> pl.DataFrame:
     """List items whose decision in force names another cause than the replay, or that the replay matches."""
-    last = decided.filter(pl.col("state") == "in_force").sort("number").unique(KEY, keep="last", maintain_order=True)
+    last = decided.filter((pl.col("state") == "in_force") & (pl.col("period") <= period)).sort("number").unique(KEY, keep="last", maintain_order=True)
     held = both.filter(pl.col("effect_now").is_not_null()).join(last.select(*KEY, "number", "prepared_by", "decision", decided_cause="cause"), on=KEY)
     against = held.filter((pl.col("place_now") == MATCHED) | (pl.col("cause_now") != pl.col("decided_cause")))
     return against.select(

@@ -48,18 +48,17 @@ def replay(
 
 
 def _replay_books(settings: Settings, rules: Settings, period: str) -> "list[Replay]":
-    from reconciliation.review.effects import decisions_in_force
-
     from assets.core import load_model
     from reconciliation.rates import read_rates
     from reconciliation.replay import closed_scope, define_closed_month, replay_month
-    from reconciliation.review.records import read_log
+    from reconciliation.review.effects import decisions_in_force
+    from reconciliation.review.log import open_log
     from reconciliation.sources import assemble_sources, read_files, read_stripe_tables, register_deliveries
 
     lake = Lake(settings.path(settings.storage.lake))
     for book in rules.books:
         closed_scope(lake, book.name, period)
-    decided = decisions_in_force(read_log(lake)).decided
+    decided = decisions_in_force(open_log(lake).entries()).decided
     with lake.writer(wait_seconds=WAIT_SECONDS):
         files = read_files(settings, register_deliveries(lake, settings))
     model, rates = load_model(rules), read_rates(settings.path(settings.fx.rates))

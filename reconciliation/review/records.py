@@ -6,24 +6,12 @@ from typing import Any
 import polars as pl
 
 from reconciliation.close.records import DECISIONS, SIGNOFFS, Records
-from reconciliation.config import review_key
-from reconciliation.lake import Lake
-from reconciliation.review.log import DecisionLog, Entry, canonical
+from reconciliation.review.log import Entry, canonical
 from reconciliation.review.reviewers import known_reviewers
 from reconciliation.review.standing import find_standings
 from reconciliation.review.vocabulary import CERTIFY, PREPARER, REVIEWER, UNLOCK
 
 TIME = "%Y-%m-%dT%H:%M:%SZ"
-
-
-def read_log(lake: Lake) -> list[Entry]:
-    """Read and verify the decision log.
-
-    Raises:
-        LogDamagedError: it does not verify.
-        SettingsError: it holds entries and there is no key to verify them with.
-    """
-    return DecisionLog(lake.review_root(), review_key()).entries()
 
 
 def record_people(entries: Sequence[Entry], period: str, *, manifest: Mapping[str, Any]) -> Records:

@@ -82,7 +82,15 @@ def test_the_month_is_replayed_with_the_items_it_was_closed_with(closed):
 def decision(closed: Closed, *, cause: str, state: str = "in_force") -> tuple[pl.DataFrame, str]:
     item = closed.result.open_items.filter((pl.col("leg") == "books") & (pl.col("cause") != "")).row(0, named=True)
     row = {name: "" if dtype == pl.String else 0 for name, dtype in DecidedItem.create_empty().schema.items()}
-    row |= {"number": 7, "leg": "books", "item_id": item["item_id"], "state": state, "decision": "change_cause", "cause": cause or item["cause"], "prepared_by": "anna"}
+    row |= {
+        "number": 7,
+        "leg": "books",
+        "item_id": item["item_id"],
+        "state": state,
+        "decision": "change_cause",
+        "cause": cause or item["cause"],
+        "prepared_by": "anna",
+    }
     return pl.DataFrame([row], schema=DecidedItem.create_empty().schema), item["item_id"]
 
 
