@@ -78,7 +78,7 @@ def _run(folder: Path, work: Path, *, score: Scorer, lock: bool) -> Iterator[Dry
     rates = read_rates(settings.path(settings.fx.rates))
     for delivery in sorted((folder / "deliveries").iterdir()):
         deliver(delivery, settings)
-        yield _reconcile(lake, settings, delivery.name, stripe=stripe, clock=clock, score=score, rates=rates)
+        yield dry_month(lake, settings, delivery.name, stripe=stripe, clock=clock, score=score, rates=rates)
         if lock:
             lock_month(lake, settings, delivery.name)
 
@@ -93,7 +93,8 @@ def deliver(delivery: Path, settings: Settings) -> None:
                 shutil.copy(file, target / file.name)
 
 
-def _reconcile(lake: Lake, settings: Settings, period: str, *, stripe: dict[str, pl.DataFrame], clock: datetime, score: Scorer, rates: Rates) -> DryMonth:
+def dry_month(lake: Lake, settings: Settings, period: str, *, stripe: dict[str, pl.DataFrame], clock: datetime, score: Scorer, rates: Rates) -> DryMonth:
+    """Reconcile one month from what lies in the inboxes, and write its draft."""
     files = read_files(settings, register_deliveries(lake, settings))
     book = complete_book(settings.books[0], files["ledger_lines"])
     sources = assemble_sources(stripe, files, book, complete_through=clock.astimezone(UTC))
