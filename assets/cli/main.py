@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from assets.cli import audit, company, doctor, files, model, month, review, serve
+from assets.cli import audit, company, doctor, files, model, month, replay, review, serve
 from assets.cli.output import tell
 from reconciliation.errors import ReconciliationError
 
@@ -27,6 +27,7 @@ review.register(app)
 serve.register(app)
 doctor.register(app)
 audit.register(app)
+replay.register(app)
 
 
 def main() -> None:
