@@ -11,8 +11,8 @@ import typer.testing
 from assets.cli import review
 from assets.cli.main import app
 from reconciliation.config import read_settings
-from reconciliation.errors import DecisionRefusedError, IdentityRefusedError, SettingsError, StaleViewError
-from reconciliation.lake import Lake, month_scope
+from reconciliation.errors import DecisionRefusedError, IdentityRefusedError, LockedPeriodError, SettingsError, StaleViewError
+from reconciliation.lake import Lake, locked_through, month_scope
 from tests.office import KEY, START, month, one_break
 
 TOML = """
@@ -48,7 +48,8 @@ class Desk:
         """Run a command a minute later; returns what it printed, read as JSON."""
         self.now += timedelta(minutes=1)
         self.speaker = words[words.index("--by") + 1] if "--by" in words else ""
-        result = typer.testing.CliRunner().invoke(app, ["review", *words, "--json"])
+        command = [] if words[0] == "close" else ["review"]
+        result = typer.testing.CliRunner().invoke(app, [*command, *words, "--json"])
         if result.exception and not isinstance(result.exception, SystemExit):
             raise result.exception
         assert result.exit_code == 0, result.output
@@ -164,3 +165,35 @@ def test_people_read_plain_lines(desk):
     result = typer.testing.CliRunner().invoke(app, ["review", "list", "--period", "2026-10"])
     assert result.stdout.splitlines()[-1] == "3 waiting in 2026-10: 1,500.20 GBP net"
     assert "br_large         1500.00 GBP  timing" in result.stdout
+
+
+def write_manifest(folder, package):
+    place = folder / "data" / "close" / "2026-10" / "latest"
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "manifest.json").write_text(json.dumps({"package_sha256": package}))
+
+
+def test_a_package_is_certified_by_two_and_anew_when_it_changes(desk, tmp_path):
+    write_manifest(tmp_path, "a" * 64)
+    with pytest.raises(StaleViewError, match="not the one that was read"):
+        desk.type("close", "certify", "2026-10", "--by", "anna", "--package", "bbbb")
+    assert desk.type("close", "certify", "2026-10", "--by", "anna")["missing"] == ["reviewer"]
+    write_manifest(tmp_path, "b" * 64)
+    with pytest.raises(DecisionRefusedError, match="preparer certifies first"):
+        desk.type("close", "certify", "2026-10", "--by", "boris", "--as", "reviewer")
+    desk.type("close", "certify", "2026-10", "--by", "anna")
+    assert desk.type("close", "certify", "2026-10", "--by", "boris", "--as", "reviewer", "--package", "bbb")["missing"] == []
+
+
+def test_a_month_is_re_opened_by_two_and_then_by_command(desk, tmp_path):
+    lake = Lake(tmp_path / "data" / "lake")
+    scope = month_scope("main", "2026-10")
+    lake.publish("lock/2026-10/main", lake.tables(scope), facts=lake.facts(scope))
+    with pytest.raises(LockedPeriodError, match="nobody has asked"):
+        desk.type("close", "unlock", "2026-10")
+    asked = desk.type("close", "unlock", "2026-10", "--by", "anna", "--reason", "a late posting")
+    with pytest.raises(LockedPeriodError, match="no second person"):
+        desk.type("close", "unlock", "2026-10")
+    desk.type("decide", "approve", str(asked["entry"]), "--period", "2026-10", "--by", "boris")
+    assert desk.type("close", "unlock", "2026-10")["state"] == "open"
+    assert locked_through(lake) == ""
