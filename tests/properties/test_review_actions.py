@@ -114,14 +114,15 @@ def act(office, source, stale):
         revoke(office.log, source.choice(NAMES), by=by, proof=code, reason="left", at=office.now)
         return
     chosen = source.sample([one["break_id"] for one in BREAKS], source.choice([1, 1, 1, 2, 3]))
-    shown = stale if source.random() < 0.1 else office.seen(situation, *chosen)
+    is_shown = kind in (*ABOUT, "comment")
+    shown = stale if source.random() < 0.1 else office.seen(situation, *chosen) if is_shown else {}
     count = len(stored(office))
     request = DecisionRequest(
         kind=kind,
         by=by,
         proof=code,
         at=office.now,
-        shown=shown if kind in (*ABOUT, "comment") else {},
+        shown=shown if is_shown else {},
         reason="seen" if source.random() < 0.95 else "",
         cause=source.choice(["timing", "rounding", "wrong_amount", "nonsense"]),
         targets=tuple(source.sample(range(1, count + 2), source.choice([1, 1, 2]))) if kind in ("approve", "send_back", "undo") else (),
