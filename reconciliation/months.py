@@ -227,7 +227,7 @@ def write_package(lake: Lake, settings: Settings, period: str, *, as_version: bo
     states = [read_state(lake, make_scope(book.name, period)) for book in settings.books]
     for state in states:
         check_statement(state)
-    files = package_files(states, combine([state.facts for state in states]))
+    files = package_files(states, combine([state.facts for state in states]), settings)
     folder = settings.path(settings.close.folder) / period
     return write_version(folder, files) if as_version else write_draft(folder, files)
 
