@@ -69,6 +69,8 @@ def build(partitions: Partitions, *, zone: str) -> list[dg.AssetsDefinition]:
             journals=journals.lines,
             journal_register=journals.register,
             statement=lines,
+            audit_sample=work.frame("audit_sample"),
+            clearing=facts["clearing"],
         )
         store_month(work.lake, result, sources, proofs=proofs, model=facts["model"], accept_incomplete=facts["accept_incomplete"])
         return dg.MaterializeResult(metadata=describe_statement(lines), check_results=check_table("statement", lines))

@@ -9,17 +9,24 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import orjson
 import polars as pl
 
+from reconciliation.close.disputes import list_disputes
 from reconciliation.close.later_clearing import find_later_clearing
 from reconciliation.close.manifest import RETIRED, combine, describe_month
 from reconciliation.close.package import BookState, check_statement, package_files, write_draft, write_version
 from reconciliation.close.payouts import list_payouts
+from reconciliation.close.records import Records
+from reconciliation.close.restatement import compare_versions, describe_status, list_late_changes
 from reconciliation.config import Book, LedgerAccount, Settings
 from reconciliation.errors import InputsMissingError, LockedPeriodError, SettingsError
 from reconciliation.lake import Lake
+from reconciliation.lake import lock_scope as lock_scope
+from reconciliation.lake import locked_through as locked_through
+from reconciliation.lake import month_scope as month_scope
 from reconciliation.pipeline import Reconciliation
-from reconciliation.population import CarriedIn, Month, in_scope, open_book
+from reconciliation.population import LOCKED, CarriedIn, Month, in_scope, open_book
 from reconciliation.schemas.items import Item
 from reconciliation.schemas.journals import ProposedEntry
 from reconciliation.sources import Sources
@@ -41,23 +48,15 @@ TABLES = [
     "set_aside",
     "carried_items",
     "carried_open",
+    "disputes",
+    "restatement",
+    "audit_sample",
 ]
 
 
-def month_scope(book: str, period: str) -> str:
-    """Name the scope of a reconciled month."""
-    return f"month/{book}/{period}"
-
-
-def lock_scope(book: str, period: str) -> str:
-    """Name the scope of a locked month."""
-    return f"lock/{period}/{book}"
-
-
-def locked_through(lake: Lake) -> str:
-    """Return the last locked period, or an empty text."""
-    periods = sorted({scope.split("/")[1] for scope in lake.scopes("lock")})
-    return periods[-1] if periods else ""
+def unlocked_scope(book: str, period: str) -> str:
+    """Name the scope that keeps what a month was locked as, once it is open again."""
+    return f"unlocked/{period}/{book}"
 
 
 def months_to_compute(lake: Lake, settings: Settings, period: str) -> list[str]:
@@ -125,12 +124,12 @@ def carry_in(lake: Lake, sources: Sources, month: Month) -> CarriedIn:
         InputsMissingError: the opening is unknown, or the month before was never reconciled.
     """
     name = month.book.name
-    locked_ids = _locked_item_ids(lake, name)
+    locked_items = _locked_items(lake, name)
     if month.is_first:
         scope = f"opening/{name}"
         given = lake.read(scope, "items")
         opened = open_book(sources, month, opening_items=given, opening_balances=dict(lake.facts(scope).get("ledger", {})))
-        return replace(opened, locked_item_ids=locked_ids, journals=_known_journals(lake, month, {}))
+        return replace(opened, locked_items=locked_items, journals=_known_journals(lake, month, {}))
     before = month.calendar.preceding(month.period)
     scope = lock_scope(name, before) if lake.tables(lock_scope(name, before)) else month_scope(name, before)
     tables = lake.tables(scope)
@@ -142,7 +141,7 @@ def carry_in(lake: Lake, sources: Sources, month: Month) -> CarriedIn:
     closing = lake.load(tables["balances"]).select("currency", stripe_minor="stripe_closing_minor", ledger_minor="ledger_closing_minor")
     journals = _known_journals(lake, month, tables)
     return CarriedIn(
-        carried, references.join(open_items.select(key), on=key, how="semi"), open_items, lake.load(tables["explained"]), closing, locked_ids, journals
+        carried, references.join(open_items.select(key), on=key, how="semi"), open_items, lake.load(tables["explained"]), closing, locked_items, journals
     )
 
 
@@ -188,9 +187,34 @@ def store_month(lake: Lake, result: Reconciliation, sources: Sources, *, proofs:
         "later_clearing": find_later_clearing(sources, month, result.items, result.references, result.open_items),
         "carried_items": result.carried.items,
         "carried_open": result.carried.open_items,
+        "disputes": list_disputes(sources, month, before=_before(lake, month, "disputes")),
+        "restatement": list_restatement(lake, result),
+        "audit_sample": result.audit_sample,
     }
-    description = describe_month(sources, month, model=model, proofs=proofs, accept_incomplete=accept_incomplete)
+    described = describe_month(sources, month, model=model, proofs=proofs, accept_incomplete=accept_incomplete)
+    description = {**described, "clearing": result.clearing}
     lake.publish(month_scope(month.book.name, month.period), {name: lake.stage(name, frame) for name, frame in frames.items()}, facts=description)
+
+
+def list_restatement(lake: Lake, result: Reconciliation) -> pl.DataFrame:
+    """List what changed in locked months since (`restatement.SCHEMA`), and how a re-opened month differs from its locked version."""
+    month = result.month
+    now = describe_status(result.items, result.open_items)
+    late = list_late_changes(result.items, now.select("leg", "item_id", "status"), result.carried.locked_items, period=month.period)
+    scope = unlocked_scope(month.book.name, month.period)
+    items, open_items = lake.read(scope, "items"), lake.read(scope, "open_items")
+    if items is None or open_items is None:
+        return late
+    return pl.concat([late, compare_versions(describe_status(items, open_items), now, period=month.period, book=month.book.name)])
+
+
+def _before(lake: Lake, month: Month, table: str) -> pl.DataFrame | None:
+    """Read a table of the month before, as locked if it is; None in the first month."""
+    if month.is_first:
+        return None
+    before = month.calendar.preceding(month.period)
+    locked = lake.read(lock_scope(month.book.name, before), table)
+    return locked if locked is not None else lake.read(month_scope(month.book.name, before), table)
 
 
 def set_aside_of_month(sources: Sources, month: Month) -> pl.DataFrame:
@@ -227,9 +251,20 @@ def write_package(lake: Lake, settings: Settings, period: str, *, as_version: bo
     states = [read_state(lake, make_scope(book.name, period)) for book in settings.books]
     for state in states:
         check_statement(state)
-    files = package_files(states, combine([state.facts for state in states]), settings)
+    records = Records(manifest={"carried_from": carried_from(settings, period)})
+    files = package_files(states, combine([state.facts for state in states]), records, settings)
     folder = settings.path(settings.close.folder) / period
     return write_version(folder, files) if as_version else write_draft(folder, files)
+
+
+def carried_from(settings: Settings, period: str) -> dict[str, str] | None:
+    """Name the package that a month begins with: period and signed hash of the newest one of the month before; None for the first month."""
+    if period == settings.start.period:
+        return None
+    before = settings.calendar.preceding(period)
+    manifest = settings.path(settings.close.folder) / before / "latest" / "manifest.json"
+    found = orjson.loads(manifest.read_bytes()) if manifest.exists() else {}
+    return {"period": before, "package_sha256": str(found.get("package_sha256", ""))}
 
 
 def read_state(lake: Lake, scope: str) -> BookState:
@@ -242,7 +277,23 @@ def read_state(lake: Lake, scope: str) -> BookState:
     if tables is None:
         raise InputsMissingError(f"{scope}: not reconciled yet; run: reconcile run --period {scope.rsplit('/', 1)[-1]}")
     loaded = {name: lake.load(tables[name]) for name in TABLES}
-    used = ["items", "members", "open_items", "breaks", "journals", "statement", "payouts", "set_aside", "later_clearing", "carried_items", "carried_open"]
+    used = [
+        "items",
+        "members",
+        "open_items",
+        "breaks",
+        "journals",
+        "statement",
+        "payouts",
+        "set_aside",
+        "later_clearing",
+        "carried_items",
+        "carried_open",
+        "balances",
+        "disputes",
+        "restatement",
+        "audit_sample",
+    ]
     return BookState(**{name: loaded[name] for name in used}, facts=lake.facts(scope))
 
 
@@ -268,11 +319,13 @@ def lock_month(lake: Lake, settings: Settings, period: str) -> None:
         lake.publish(lock_scope(name, period), tables or {}, facts=facts)
 
 
-def _locked_item_ids(lake: Lake, book: str) -> pl.DataFrame:
-    frames = [Item.create_empty().select("leg", "item_id")]
+def _locked_items(lake: Lake, book: str) -> pl.DataFrame:
+    """Read what the locked months knew of every item (`population.LOCKED`); one that was carried on is known once."""
+    frames = [Item.create_empty().select(LOCKED)]
     for scope in lake.scopes("lock"):
         if scope.endswith(f"/{book}"):
             items = lake.read(scope, "items")
             if items is not None:
-                frames.append(items.select("leg", "item_id"))
-    return pl.concat(frames).unique()
+                frames.append(items.filter(pl.col("population") != "carried").select(LOCKED))
+                frames.append(items.filter(pl.col("population") == "carried").select(LOCKED))
+    return pl.concat(frames).unique(["leg", "item_id"], keep="first", maintain_order=True)

@@ -8,9 +8,11 @@ test requires equal frames from both.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
+from reconciliation.breaks.clearing import Clearing, Policy, apply_clearing, draw_audit_sample, leave_to_people, list_for_policy
 from reconciliation.breaks.explain import Explained, describe_breaks, explain_breaks, score_breaks
 from reconciliation.close.balances import close_balances
 from reconciliation.close.journals import propose_journals
@@ -42,6 +44,8 @@ class Reconciliation:
         journals: lines of proposed entries.
         journal_register: every version of every entry proposed so far (`ProposedEntry`).
         statement: lines of the statement, as in `statement.csv`, money in minor units.
+        audit_sample: breaks accepted without a person and drawn for a person's audit (`AUDIT_SAMPLE`).
+        clearing: what the policy says of the month, for the manifest.
     """
 
     month: Month
@@ -57,9 +61,11 @@ class Reconciliation:
     journals: pl.DataFrame
     journal_register: pl.DataFrame
     statement: pl.DataFrame
+    audit_sample: pl.DataFrame
+    clearing: dict[str, Any]
 
 
-def reconcile_month(sources: Sources, month: Month, carried: CarriedIn, *, score: Scorer, rates: Rates) -> Reconciliation:
+def reconcile_month(sources: Sources, month: Month, carried: CarriedIn, *, score: Scorer, rates: Rates, policy: Policy = leave_to_people) -> Reconciliation:
     """Reconcile one month of one book.
 
     Args:
@@ -68,11 +74,14 @@ def reconcile_month(sources: Sources, month: Month, carried: CarriedIn, *, score
         carried: what the month before carried out, or the opening of the first month.
         score: the classifier.
         rates: exchange rates for the tolerance of translated postings.
+        policy: what may be accepted or proposed without a person.
     """
     population = build_population(sources, month, carried)
     matching = match_population(population, carried, month, rates)
     explained = explain_breaks(population, matching, carried, month, rates)
-    scored = score_breaks(explained, score(explained.features))
+    judged = score_breaks(explained, score(explained.features))
+    clearing = policy(list_for_policy(judged), explained.features, month)
+    scored = apply_clearing(judged, clearing)
     balances = close_balances(sources, month, carried, population)
     journals = propose_journals(scored, explained, carried, month, rates=rates)
     breaks = describe_breaks(scored, explained, month)
@@ -91,6 +100,8 @@ def reconcile_month(sources: Sources, month: Month, carried: CarriedIn, *, score
         journals.lines,
         journals.register,
         statement,
+        draw_audit_sample(breaks, clearing, month),
+        clearing.to_json(),
     )
 
 
@@ -99,4 +110,4 @@ def match_population(population: Population, carried: CarriedIn, month: Month, r
     return match_items(population.items, population.references, cut_off_on=month.cut_off_on, journals=carried.journals, rates=rates)
 
 
-__all__ = ["Explained", "Reconciliation", "Scorer", "match_population", "reconcile_month"]
+__all__ = ["Clearing", "Explained", "Policy", "Reconciliation", "Scorer", "match_population", "reconcile_month"]

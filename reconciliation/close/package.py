@@ -12,15 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
 import polars as pl
 
+from reconciliation.breaks.clearing import audit_finding
+from reconciliation.close import controls, disputes, restatement
 from reconciliation.close.csv_file import csv_bytes
 from reconciliation.close.import_files import ImportFiles, choose_layout, write_import_files
 from reconciliation.close.receipts import COLUMNS as RECEIPTS
 from reconciliation.close.receipts import MONEY as RECEIPT_MONEY
 from reconciliation.close.receipts import list_receipts
+from reconciliation.close.records import DECISIONS, SIGNOFFS, Records
 from reconciliation.close.roll_forward import roll_forward
+from reconciliation.close.seal import auditor, seal_manifest, sign_manifest
 from reconciliation.config import Settings
 from reconciliation.errors import DefectError
 from reconciliation.lake import write_atomically
@@ -59,6 +62,7 @@ JOURNALS = [
 ROLL_FORWARD = [
     "book", "leg", "currency", "cause", "carried_in", "carried_in_count", "new", "new_count", "settled", "settled_count", "carried_out", "carried_out_count",
 ]  # fmt: skip
+AUDIT = ["place", "drawn_from", "finding", *BREAKS]
 INCOMPLETE = "incomplete_pull"
 """The last column of every file of a package whose pull is not complete and was accepted; other packages do not have it."""
 SIDE_ORDER = {"stripe": 0, "opening": 1, "residual": 2, "ledger": 3, "bank": 4}
@@ -75,6 +79,10 @@ class BookState:
         later_clearing: open items that have cleared since.
         carried_items: `Item` rows carried in.
         carried_open: their `OpenItem` rows.
+        balances: from `close_balances`.
+        disputes: from `list_disputes`.
+        restatement: what changed in locked months.
+        audit_sample: breaks drawn for audit among those accepted without a person.
         facts: cut-off and the like, for the manifest.
     """
 
@@ -89,15 +97,20 @@ class BookState:
     later_clearing: pl.DataFrame
     carried_items: pl.DataFrame
     carried_open: pl.DataFrame
+    balances: pl.DataFrame
+    disputes: pl.DataFrame
+    restatement: pl.DataFrame
+    audit_sample: pl.DataFrame
     facts: dict[str, Any]
 
 
-def package_files(states: list[BookState], manifest: dict[str, Any], settings: Settings) -> dict[str, bytes]:
+def package_files(states: list[BookState], manifest: dict[str, Any], records: Records, settings: Settings) -> dict[str, bytes]:
     """Make the content of every file of a package.
 
     Args:
         states: one per book, in the settings' order.
         manifest: what is known about inputs, settings, model and completeness.
+        records: what people decided and signed.
         settings: how entries are laid out for the ERP.
 
     Returns:
@@ -123,11 +136,17 @@ def package_files(states: list[BookState], manifest: dict[str, Any], settings: S
         "journal_entries.csv": (
             all_books(lambda s: s.journals.rename({"debit_minor": "debit", "credit_minor": "credit"})), JOURNALS, {"debit": "currency", "credit": "currency"}, (),
         ),
+        "audit_sample.csv": (all_books(_audit_sample), AUDIT, _break_money(), ("probability_true_exception",)),
         "rollforward.csv": (
             all_books(lambda s: roll_forward(s.carried_items, s.carried_open, s.items, s.open_items)),
             ROLL_FORWARD, dict.fromkeys(["carried_in", "new", "settled", "carried_out"], "currency"), (),
         ),
         "receipts_to_apply.csv": (all_books(lambda s: list_receipts(s.items, s.open_items, s.facts["cut_off_on"])), RECEIPTS, RECEIPT_MONEY, ()),
+        "disputes.csv": (all_books(lambda s: s.disputes), list(disputes.SCHEMA), dict.fromkeys(disputes.MONEY, "currency"), ()),
+        "restatement.csv": (all_books(lambda s: s.restatement), list(restatement.SCHEMA), dict.fromkeys(restatement.MONEY, "currency"), ()),
+        "controls.csv": (all_books(controls.list_controls), controls.COLUMNS, {}, ()),
+        "decisions.csv": (records.decisions, DECISIONS, {}, ()),
+        "signoffs.csv": (records.signoffs, SIGNOFFS, {}, ()),
     }  # fmt: skip
     mark = [INCOMPLETE] if manifest["accepted_incomplete"] else []
     files = {
@@ -135,12 +154,12 @@ def package_files(states: list[BookState], manifest: dict[str, Any], settings: S
         for name, (frame, columns, money, ratios) in tables.items()
     }
     imports = _import_files(states, manifest, settings)
-    rows = {**{name: table[0].height for name, table in tables.items()}, **{name: content.count(b"\r\n") - 1 for name, content in imports.files.items()}}
     files.update(imports.files)
-    outputs = [{"path": name, "rows": rows.get(name), "sha256": hashlib.sha256(content).hexdigest()} for name, content in sorted(files.items())]
+    rows = {**{name: table[0].height for name, table in tables.items()}, **{name: content.count(b"\r\n") - 1 for name, content in imports.files.items()}}
     described = {"layout": imports.layout, "control": list(imports.control), "reasons": list(imports.reasons)}
-    complete = {**manifest, "outputs": outputs, "control_totals": _control_totals(states), "journal_import": described}
-    files["manifest.json"] = orjson.dumps(complete, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n"
+    complete = {**manifest, **records.manifest, "control_totals": _control_totals(states), "journal_import": described}
+    files["audit.py"] = auditor()
+    files["manifest.json"] = seal_manifest(sign_manifest(complete, files, rows=rows))
     return files
 
 
@@ -260,6 +279,15 @@ def _breaks(state: BookState) -> pl.DataFrame:
         counter_amount=pl.col("counter_amount_minor"),
         money_at_risk=pl.col("money_at_risk_minor"),
     ).sort("currency", "money_at_risk_minor", "age_days", "break_id", descending=[False, True, True, False])
+
+
+def _audit_sample(state: BookState) -> pl.DataFrame:
+    return (
+        state.audit_sample.select("break_id", "place", "drawn_from")
+        .join(_breaks(state), on="break_id")
+        .with_columns(finding=audit_finding())
+        .sort("book", "place")
+    )
 
 
 def _break_money() -> dict[str, str]:

@@ -15,7 +15,7 @@ import polars as pl
 
 from reconciliation.engine import content_ids
 from reconciliation.matching.pool import MatchingSettings, Pool, accept_disjoint, channel_of, nothing
-from reconciliation.matching.strategies.exact_reference import match_exact_references, match_opening_write_offs
+from reconciliation.matching.strategies.exact_reference import match_equal_references, match_exact_references, match_opening_write_offs
 from reconciliation.matching.strategies.fuzzy import match_fuzzily
 from reconciliation.matching.strategies.interchangeable import match_interchangeable
 from reconciliation.matching.strategies.merged_payouts import match_merged_payouts
@@ -41,6 +41,7 @@ BOOKS: Strategies = (
     ("opening_write_off", match_opening_write_offs),
     ("exact_stripe_id", partial(match_exact_references, kinds=("stripe_id",), score=1.0)),
     ("exact_reference", partial(match_exact_references, kinds=("invoice",), score=0.99)),
+    ("interchangeable", partial(match_equal_references, kinds=("stripe_id", "invoice"), score=0.98)),
     ("reference_group", match_reference_groups),
     ("payout_line", partial(match_payout_lines, other_side="ledger")),
     ("summary", match_summaries),
@@ -126,7 +127,7 @@ def fill_pool(items: pl.DataFrame, references: pl.DataFrame, *, leg: str, cut_of
     texts = references.filter((pl.col("leg") == leg) & (pl.col("kind") == "invoice")).sort("item_id", "value")
     lines = texts.group_by("item_id").agg(reference_text_line=pl.col("value").str.join(" "))
     known = numbered.join(lines, on="item_id", how="left", maintain_order="left").with_columns(pl.col("reference_text_line").fill_null(""))
-    known = known.rename({"item_id": "label", "number": "item_id"})
+    known = known.rename({"item_id": "label", "number": "item_id"}).with_columns(channel=channel_of())
     numbers = numbered.select("item_id", "number")
     named = references.filter(pl.col("leg") == leg).join(numbers, on="item_id").drop("item_id").rename({"number": "item_id"})
     named = _without_own_documents(named, known)
@@ -173,7 +174,7 @@ def _run(pool: Pool, strategies: Strategies) -> pl.DataFrame:
 
 def _net_channels(taken: pl.DataFrame, pool: Pool) -> frozenset[str]:
     """Find channels whose payments were mostly posted net of fees: their fees are in no fee journal."""
-    stripe = pool.items.filter((pl.col("side") == "stripe") & (pl.col("category") == "charge")).with_columns(channel=channel_of())
+    stripe = pool.items.filter((pl.col("side") == "stripe") & (pl.col("category") == "charge"))
     posted = taken.join(stripe.select("item_id", "balance_transaction_id", "channel", "component"), on="item_id")
     payments = posted.group_by("proposal", "balance_transaction_id").agg(
         pl.col("channel").first(), is_net=pl.len() > 1, has_gross=(pl.col("component") == "gross").any()
