@@ -262,7 +262,7 @@ def write_package(lake: Lake, settings: Settings, period: str, *, as_version: bo
     # Sessions and certifications change no draft; a version shows everything up to its lock.
     shown = entries if as_version else decisive_entries(entries, period)
     records = record_people(shown, period, manifest={"carried_from": carried_from(settings, period)})
-    files = package_files(states, combine([state.facts for state in states]), records)
+    files = package_files(states, combine([state.facts for state in states]), records, settings)
     folder = settings.path(settings.close.folder) / period
     if as_version:
         signed_hash = orjson.loads(files["manifest.json"])["package_sha256"]
