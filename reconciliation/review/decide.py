@@ -28,6 +28,7 @@ from reconciliation.review.vocabulary import (
     CARRY_FORWARD,
     CERTIFY,
     CHANGE_CAUSE,
+    CLAIM,
     CORRECT_IN_ERP,
     FRESH,
     ITEM_DECISIONS,
@@ -182,6 +183,10 @@ def _about_breaks(request: DecisionRequest, situation: Situation, entries: Seque
         unknown = [one["break_id"] for one in shown if one["cause"] == UNDETERMINED]
         if unknown:
             raise DecisionRefusedError(f"{', '.join(unknown)}: nobody knows the cause yet, so there is nothing to accept; change the cause first")
+    if request.kind in (CLAIM, CORRECT_IN_ERP) and (bare := [one["break_id"] for one in shown if one["cause"] == "opening_difference"]):
+        raise DecisionRefusedError(
+            f"{', '.join(bare)}: nobody knows what the opening difference is made of, so there is nobody to ask; write it off, or change its cause first"
+        )
     if request.kind in (POST_ENTRY, WRITE_OFF):
         _check_postable(request.kind, shown, situation)
     body: dict[str, Any] = {"shown": shown, "needs_second": why_second(request.kind, shown, situation.limits, cause=request.cause)}
@@ -200,11 +205,7 @@ def _check_postable(kind: str, shown: Sequence[Shown], situation: Situation) -> 
             f"{', '.join(cash)}: lies between payout and bank, where no entry of the clearing account helps; decide about its items in the books"
         )
     with_entry = set(situation.open_items.filter(pl.col("journal_id") != "")["item_id"])
-    is_passing = [
-        one["break_id"]
-        for one in shown
-        if not any(item[0] in with_entry or item[3] in POSTED_NATURES for item in one["items"]) and one["kind"] != "opening_difference"
-    ]
+    is_passing = [one["break_id"] for one in shown if not any(item[0] in with_entry or item[3] in POSTED_NATURES for item in one["items"])]
     if kind == POST_ENTRY and is_passing:
         raise DecisionRefusedError(
             f"{', '.join(is_passing)}: no entry is proposed for it (timing items have one above [journals] post_timing_above); change the cause, or write it off"
@@ -413,7 +414,7 @@ def disposition_of(decision: str, *, kind: str, cause: str) -> str:
         return "written_off"
     if decision == POST_ENTRY:
         return "cleared_by_reviewer"
-    if decision in ("claim", CORRECT_IN_ERP):
+    if decision in (CLAIM, CORRECT_IN_ERP):
         return "confirmed_exception"
     if kind == "period_difference":
         return "settled"

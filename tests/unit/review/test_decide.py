@@ -223,6 +223,14 @@ def test_what_clears_by_itself_has_no_entry_to_post(office):
     office.decide("post_entry", "anna", MONTH, "br_duplicate")
 
 
+def test_an_opening_difference_is_written_off_and_nobody_is_asked(office):
+    opening = month(one_break("br_opening", ("open_1050_GBP", -1_200), kind="opening_difference", cause="opening_difference", nature="", side="opening"))
+    for kind, message in (("claim", "nobody to ask"), ("correct_in_erp", "nobody to ask"), ("post_entry", "no entry is proposed")):
+        with pytest.raises(DecisionRefusedError, match=message):
+            office.decide(kind, "anna", opening, "br_opening")
+    office.decide("write_off", "anna", opening, "br_opening")
+
+
 def test_entries_are_for_the_books(office):
     payout = one_break("br_payout", ("po_1", 500), leg="cash", kind="payout_not_in_bank", cause="missing_settlement", nature="claim")
     for kind in ("write_off", "post_entry"):
