@@ -1,12 +1,12 @@
 """Stripe's itemised report CSVs -> the tables of the API, as a second source and a control total.
 
-Reads `balance_change_from_activity.itemized`, `payout_reconciliation.itemized` (also by payout), `payouts.itemized` and
+Reads `balance_change_from_activity.itemized`, `payout_reconciliation.itemized` (also by payout), those of connected accounts and
 `ending_balance_reconciliation.itemized`, in every version that has the columns below, whatever else it has. Reports write amounts in
 major units where the API writes minor ones; a report names no type, no balance type and no parts of the fee, so the type is the one that
 the category mostly has and the fee is one. A filtered report looks like a whole one: as a control total, what it lacks proves nothing and
 what it has must have been pulled; how reports take the place of lists is told in `history`.
 
-Left out: summary reports, and report runs, which would be a write.
+Left out: summary reports, `payouts.itemized`, which does not say when a movement was booked, and report runs, which would be a write.
 Alone: `read_report(Path("payout_reconciliation.csv"), account="self", time_zone="UTC")`.
 """
 
