@@ -21,6 +21,18 @@ Internal ID,Date,Period,Type,Document Number,Name,Account,Memo,Debit,Credit,Curr
 9003,16/10/2026,Oct 2026,Sales Order,SO-1,Ada,1050 Stripe Clearing,order,5.00,,GBP,,Bo
 ,,,,,,,Total,"1,105.00",100.00,,,
 """
+NETSUITE_GENERAL_LEDGER = """\
+Example Ltd,,,,,,,
+General Ledger,,,,,,,
+Oct 2026,,,,,,,
+,,,,,,,
+Account,Type,Date,Document Number,Name,Debit,Credit,Balance
+1050 - Stripe Clearing,,,,,,,£500.00
+,Payment,14/10/2026,PYMT1,Ada,"£1,250.00",,"£1,750.00"
+,Journal,15/10/2026,JE1,,,£2.90,"£1,747.10"
+Total - 1050 - Stripe Clearing,,,,,"£1,250.00",£2.90,"£1,747.10"
+Total,,,,,"£1,250.00",£2.90,"£1,747.10"
+"""
 XERO_JOURNAL = """\
 Example Ltd
 Journal Report
@@ -175,6 +187,7 @@ PLAIN = "Date,Account,Description,Debit,Credit\n2026-10-14,1050,Ada,100.00,\n"
 # profile -> (text, encoding, account, currency, amounts of the account's lines, proofs)
 EXPORTS = {
     "netsuite": (NETSUITE, "utf-8", "1050 Stripe Clearing", "GBP", ["1100.00", "-100.00"], ["total_rows_equal_their_lines"]),
+    "netsuite_general_ledger": (NETSUITE_GENERAL_LEDGER, "utf-8", "1050 - Stripe Clearing", "GBP", ["1250.00", "-2.90"], ["total_rows_equal_their_lines", "running_balance"]),
     "xero_journal": (XERO_JOURNAL, "utf-8-sig", "1050 Stripe Clearing", "GBP", ["100.00", "-2.90"], ["total_rows_equal_their_lines", "debits_equal_credits"]),
     "xero_account_transactions": (XERO_TRANSACTIONS, "utf-8", "1050 Stripe Clearing", "GBP", ["100.00", "-2.90"], ["total_rows_equal_their_lines", "running_balance"]),
     "xero_manual_journal": (XERO_MANUAL, "utf-8", "1050 Stripe Clearing", "GBP", ["-2.90"], ["debits_equal_credits"]),
