@@ -263,8 +263,10 @@ def _map_lines(export: Export, mapped: pl.DataFrame, settings: Settings) -> pl.D
     reversed_document = pl.when(pl.col("type").str.to_lowercase().is_in([name.lower() for name in table.layout.profile.reversal_types])).then(
         pl.col("created_from").str.extract(r"(?:^|#)\s*([^\s#]+)\s*$")
     )
+    first, last = table.covers or (None, None)
     return lines.select(
         "row", "is_contra", "day", "month", "account", "account_key", "is_mapped", "currency", "amount_minor", "base_amount_minor", "type", "counterparty", "memo", "poster",
+        stated_from=pl.lit(first, dtype=pl.Date), stated_to=pl.lit(last, dtype=pl.Date),
         source_file=pl.lit(table.file), sha256=pl.lit(export.file.sha256), delivery=pl.lit(export.file.delivery, dtype=pl.Int64),
         document=pl.col("document").str.replace_all(r"\s+", " "),
         reference=pl.concat_str("reference", "clearing_document", separator=" ").str.strip_chars(),

@@ -37,6 +37,10 @@ _MARKUP = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:\?xml|!doctype|html|table|workbo
 _SEPARATOR_LINE = re.compile(r"sep=(.)\r?\n?", re.IGNORECASE)
 
 
+class _TooWideError(FileRefusedError):
+    """A row has more columns than are read, whatever its header is."""
+
+
 @dataclass(frozen=True)
 class Body:
     """Records of a table.
@@ -66,6 +70,8 @@ class CsvGrid:
         try:
             for record in islice(_records(self, delimiter, self.text[:HEAD_CHARACTERS]), count + is_cut):
                 found.append([cell.strip() for cell in record])  # noqa: PERF401  # what came before a fault is kept
+        except _TooWideError:
+            raise
         except FileRefusedError:
             return found
         return found[:-1] if is_cut else found
@@ -281,7 +287,7 @@ def _records(grid: CsvGrid, delimiter: str, text: str, *, quoted: bool = True) -
             raise FileRefusedError(file=grid.file, row=row + 1, message=f"{reason} ({error}); export it again") from error
         row += 1
         if len(record) > COLUMNS_MAX:
-            raise FileRefusedError(file=grid.file, row=row, message=f"has {len(record):,} columns; at most {COLUMNS_MAX:,} are read")
+            raise _TooWideError(file=grid.file, row=row, message=f"has {len(record):,} columns; at most {COLUMNS_MAX:,} are read")
         yield record
 
 

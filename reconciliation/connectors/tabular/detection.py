@@ -93,6 +93,11 @@ class Layout:
         year = parse_day(self._stated(where.year_from)) if where.year_from else None
         return (first or year, next_year(year) - timedelta(days=1)) if year else None
 
+    @property
+    def covers(self) -> Span | None:
+        """The first and last day that a report states of itself. Batches state the days they may lie in, which other batches share: they cover nothing."""
+        return None if self.profile.preamble else stated_span(self.preamble)
+
     def _stated(self, column: int) -> str:
         where = self.profile.preamble
         line = next((line for line in self.preamble if where and line and line[0] == where.starts_with), ())

@@ -68,8 +68,14 @@ def refuse_unended(rows: Rows, layout: Layout, faults: Faults) -> None:
     if layout.profile.carry_down and not _is_register(lines, totals, layout) and (lines["row"].max() or 0) > (totals["row"].max() or 0):  # type: ignore[operator]
         last = lines.sort("row").row(-1, named=True)["row"]
         faults.add(row=last, column="", message="the file ends before the totals of its last entry; it was cut short: export it again")
-    if not layout.profile.sections:
+    if not layout.profile.sections or "account" in layout.fields:
         return
+    if lines.is_empty() and totals.is_empty():
+        faults.add(
+            row=layout.header_row,
+            column="",
+            message="the report ends before the lines of its first account; it was cut short, or there are none: export the whole report again",
+        )
     ended: dict[str, int] = {}
     for row, label, section in totals.select("row", "label", "section").iter_rows():
         key = totaled_section(label, layout.profile) or cell_key(section)

@@ -11,7 +11,7 @@ import polars as pl
 
 from reconciliation.connectors.tabular.amounts import AmountReading, read_amounts
 from reconciliation.connectors.tabular.cells import Body, Grid
-from reconciliation.connectors.tabular.dates import DateReading, read_dates, without_time
+from reconciliation.connectors.tabular.dates import DateReading, Span, read_dates, without_time
 from reconciliation.connectors.tabular.detection import Layout, detect_layout, refuse_duplicates
 from reconciliation.connectors.tabular.faults import Faults
 from reconciliation.connectors.tabular.profiles import AMOUNT_FIELDS, FIELDS, Profile
@@ -60,7 +60,14 @@ class Table:
     def evidence(self) -> str:
         """How profile, decimal mark and date order were told."""
         dates = f"dates {self.date_order}: {self.date_evidence}" if self.date_order else self.date_evidence
-        return f"header in row {self.layout.header_row}: {self.layout.evidence}; decimal mark {self.mark}: {self.mark_evidence}; {dates}"
+        stated = f"; it states to cover {self.covers[0]} to {self.covers[1]}" if self.covers else ""
+        return f"header in row {self.layout.header_row}: {self.layout.evidence}; decimal mark {self.mark}: {self.mark_evidence}; {dates}{stated}"
+
+    @property
+    def covers(self) -> Span | None:
+        """The days that the report states of itself, believed where all of its lines lie between them."""
+        stated = self.layout.covers
+        return stated if stated and self.lines["day"].is_between(*stated).all() else None
 
     @property
     def amount_fields(self) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from reconciliation.connectors.ledger.reader import ledger_profiles, read_export
 from reconciliation.errors import FileRefusedError
 from reconciliation.money import format_minor
 
+SAMPLES = Path(__file__).parents[3] / "samples"
 PROFILES = Path(__file__).parents[4] / "reconciliation" / "connectors" / "ledger" / "profiles"
 
 NETSUITE = """\
@@ -69,36 +70,8 @@ XERO_MANUAL = """\
 October fees,14/10/2026,Stripe fees,404,Tax Exempt,2.90,,,,
 October fees,14/10/2026,Stripe fees,1050 Stripe Clearing,Tax Exempt,-2.90,,,,
 """
-QBO_JOURNAL = """\
-Example Ltd,,,,,,,
-Journal,,,,,,,
-"October 1-31, 2026",,,,,,,
-,,,,,,,
-Date,Transaction Type,Num,Name,Memo/Description,Account,Debit,Credit
-10/14/2026,Payment,1001,Ada,INV-1,1050 Stripe Clearing,"1,250.00",
-,,,Ada,INV-1,Accounts Receivable (A/R),,"1,250.00"
-,,,,,,"1,250.00","1,250.00"
-10/15/2026,Journal Entry,JE-1,,fees,Stripe Fees,2.90,
-,,,,fees,1050 Stripe Clearing,,2.90
-,,,,,,2.90,2.90
-TOTAL,,,,,,"1,252.90","1,252.90"
-"Thursday, Nov 05, 2026 08:00:00 AM GMT",,,,,,,
-"""
-QBO_GENERAL_LEDGER = """\
-Example Ltd,,,,,,,,
-General Ledger,,,,,,,,
-,Date,Transaction Type,Num,Name,Memo/Description,Split,Amount,Balance
-1050 Stripe Clearing,,,,,,,,
-,Beginning Balance,,,,,,,500.00
-,10/14/2026,Payment,1001,Ada,INV-1,1200 Receivables,"1,250.00","1,750.00"
-,10/15/2026,Journal Entry,JE-1,,fees,6210 Fees,(2.90),"1,747.10"
-Total for 1050 Stripe Clearing,,,,,,,"1,247.10",
-6210 Fees,,,,,,,,
-6211 Card fees,,,,,,,,
-,10/15/2026,Journal Entry,JE-1,,fees,1050 Stripe Clearing,2.90,2.90
-Total for 6211 Card fees,,,,,,,2.90,
-Total for 6210 Fees with sub-accounts,,,,,,,2.90,
-"""
+QBO_JOURNAL = (SAMPLES / "quickbooks_journal.csv").read_text(encoding="utf-8")
+QBO_GENERAL_LEDGER = (SAMPLES / "quickbooks_general_ledger.csv").read_text(encoding="utf-8")
 QBO_DETAIL = """\
 Date,Transaction Type,Num,Name,Memo/Description,Account,Split,Amount
 10/14/2026,Payment,1001,Ada,INV-1,1050 Stripe Clearing,-Split-,"1,250.00"
