@@ -239,6 +239,10 @@ def _match(request: DecisionRequest, situation: Situation, entries: Sequence[Ent
     is_two_sided = found["side"].is_in(["ledger", "bank"]).n_unique() > 1
     if not is_two_sided and difference != 0:
         raise DecisionRefusedError("items on one side belong together only if they cancel exactly; add what stands on the other side, or leave them open")
+    if is_two_sided and found.height == 2 and int(found["amount_minor"][0]) * int(found["amount_minor"][1]) < 0:
+        raise DecisionRefusedError(
+            "one came in and the other went out, so they do not stand for each other; a posting with the wrong sign is corrected in the ERP"
+        )
     own = found.filter(pl.col("side") == "residual").join(situation.members, left_on="item_id", right_on="match_id", how="semi")
     if own.height and (difference != 0 or found["leg"][0] == "cash"):
         raise DecisionRefusedError(

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -173,19 +174,13 @@ class DecisionLog:
         place = folder / name
         if name != f"{number:08d}.json":
             raise LogDamagedError(_say(place, f"entry {number} is missing, or this file does not belong here"))
-        stored = place.read_bytes()
         try:
-            content = json.loads(stored)
+            entry = _unseal(place.read_bytes(), self.key)
         except ValueError as error:
-            raise LogDamagedError(_say(place, f"entry {number} cannot be read")) from error
-        if not isinstance(content, dict) or set(content) != FIELDS or canonical(content) != stored:
-            raise LogDamagedError(_say(place, f"entry {number} is not written as the program writes it"))
-        if content["number"] != number or content["previous"] != previous:
+            raise LogDamagedError(_say(place, f"entry {number} {error}")) from error
+        if entry.number != number or entry.previous != previous:
             raise LogDamagedError(_say(place, f"entry {number} does not follow entry {number - 1} as it stands"))
-        unsealed = {field: value for field, value in content.items() if field != "seal"}
-        if not hmac.compare_digest(str(content["seal"]), self._seal(unsealed)):
-            raise LogDamagedError(_say(place, f"entry {number} was changed, or sealed with another key than RECONCILIATION_REVIEW_KEY"))
-        return _entry(content, hashlib.sha256(stored).hexdigest())
+        return entry
 
     def _read_head(self) -> dict[str, Any] | None:
         path = self.root / "head.json"
@@ -196,7 +191,7 @@ class DecisionLog:
             content = json.loads(stored)
         except ValueError as error:
             raise LogDamagedError(_say(path, "the head cannot be read")) from error
-        if not isinstance(content, dict) or set(content) != {"digest", "number", "seal"} or canonical(content) != stored:
+        if not isinstance(content, dict) or set(content) != {"digest", "number", "seal"} or _dump(content) != stored:
             raise LogDamagedError(_say(path, "the head is not written as the program writes it"))
         return content
 
@@ -207,7 +202,7 @@ class DecisionLog:
             if len(found) > 1:
                 raise LogDamagedError(_say(path, f"the head is missing beside {len(found)} entries"))
             return
-        if not hmac.compare_digest(str(head["seal"]), self._seal({"digest": head["digest"], "number": head["number"]})):
+        if not hmac.compare_digest(str(head["seal"]).encode(), self._seal({"digest": head["digest"], "number": head["number"]}).encode()):
             raise LogDamagedError(_say(path, "the head was changed, or sealed with another key than RECONCILIATION_REVIEW_KEY"))
         if head["number"] > len(found):
             raise LogDamagedError(_say(self.root / "entries", f"entry {len(found) + 1} is missing: the head names {head['number']} entries"))
@@ -215,7 +210,30 @@ class DecisionLog:
             raise LogDamagedError(_say(path, f"entry {head['number']} is not the one the head names"))
 
     def _seal(self, content: Mapping[str, Any]) -> str:
-        return hmac.new(derive_key(self.key, "seal"), canonical(content), hashlib.sha256).hexdigest()
+        return _seal(content, self.key)
+
+
+@lru_cache(maxsize=20_000)
+def _unseal(stored: bytes, key: str) -> Entry:
+    """Verify an entry by itself. Every read takes every file's bytes; what these very bytes were found to be is remembered.
+
+    Raises:
+        ValueError: why it is no entry.
+    """
+    try:
+        content = json.loads(stored)
+    except ValueError as error:
+        raise ValueError("cannot be read") from error
+    if not isinstance(content, dict) or set(content) != FIELDS or _dump(content) != stored:
+        raise ValueError("is not written as the program writes it")
+    unsealed = {field: value for field, value in content.items() if field != "seal"}
+    if not hmac.compare_digest(str(content["seal"]).encode(), _seal(unsealed, key).encode()):
+        raise ValueError("was changed, or sealed with another key than RECONCILIATION_REVIEW_KEY")
+    return _entry(content, hashlib.sha256(stored).hexdigest())
+
+
+def _seal(content: Mapping[str, Any], key: str) -> str:
+    return hmac.new(derive_key(key, "seal"), _dump(content), hashlib.sha256).hexdigest()
 
 
 def open_log(lake: Lake) -> DecisionLog:
@@ -238,6 +256,10 @@ def canonical(content: Mapping[str, Any]) -> bytes:
     '{"a":"ü","b":[1,null]}'
     """
     _check_plain(content)
+    return _dump(content)
+
+
+def _dump(content: Mapping[str, Any]) -> bytes:
     return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 

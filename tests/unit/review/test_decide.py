@@ -261,6 +261,12 @@ def test_what_does_not_belong_together_is_not_matched(office, names, message):
         office.decide("match", "anna", OPEN, items=shown(*names))
 
 
+def test_a_pair_does_not_cross_sign(office):
+    credit = one_break("br_credit", ("gl_2/1", -500), kind="missing_in_stripe", side="ledger")
+    with pytest.raises(DecisionRefusedError, match="wrong sign"):
+        office.decide("match", "anna", month(SMALL, credit), items=(*shown("s"), ShownItem("books", "gl_2/1", -500)))
+
+
 def test_a_match_of_other_amounts_than_shown_is_refused(office):
     with pytest.raises(StaleViewError):
         office.decide("match", "anna", OPEN, items=(ShownItem("books", "txn_1/gross", 499), *shown("l")))
