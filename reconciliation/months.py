@@ -32,6 +32,7 @@ from reconciliation.review.log import open_log
 from reconciliation.review.records import approved_unlock, missing_signatures, record_people
 from reconciliation.review.situation import package_hash
 from reconciliation.schemas.items import Item
+from reconciliation.schemas.journals import ProposedEntry
 from reconciliation.sources import Sources
 
 TABLES = [
@@ -44,6 +45,7 @@ TABLES = [
     "features",
     "balances",
     "journals",
+    "journal_register",
     "statement",
     "payouts",
     "later_clearing",
@@ -52,6 +54,7 @@ TABLES = [
     "carried_open",
     "disputes",
     "restatement",
+    "audit_sample",
 ]
 
 
@@ -133,7 +136,7 @@ def carry_in(lake: Lake, sources: Sources, month: Month) -> CarriedIn:
         scope = f"opening/{name}"
         given = lake.read(scope, "items")
         opened = open_book(sources, month, opening_items=given, opening_balances=dict(lake.facts(scope).get("ledger", {})))
-        return replace(opened, locked_items=locked_items, **people)
+        return replace(opened, locked_items=locked_items, journals=_known_journals(lake, month, {}), **people)
     before = month.calendar.preceding(month.period)
     scope = lock_scope(name, before) if lake.tables(lock_scope(name, before)) else month_scope(name, before)
     tables = lake.tables(scope)
@@ -143,8 +146,22 @@ def carry_in(lake: Lake, sources: Sources, month: Month) -> CarriedIn:
     key = ["leg", "item_id"]
     carried = items.join(open_items.select(key), on=key, how="semi").with_columns(population=pl.lit("carried"))
     closing = lake.load(tables["balances"]).select("currency", stripe_minor="stripe_closing_minor", ledger_minor="ledger_closing_minor")
+    journals = _known_journals(lake, month, tables)
     known = references.join(open_items.select(key), on=key, how="semi")
-    return CarriedIn(carried, known, open_items, lake.load(tables["explained"]), closing, locked_items, **people)
+    return CarriedIn(carried, known, open_items, lake.load(tables["explained"]), closing, locked_items, journals, **people)
+
+
+def _known_journals(lake: Lake, month: Month, before: dict[str, str]) -> pl.DataFrame:
+    """Load the entries proposed so far: by the months before, and by the nights before in this one (whether they came back in it is found anew)."""
+    own = lake.read(month_scope(month.book.name, month.period), "journal_register")
+    frames = [lake.load(before["journal_register"])] if "journal_register" in before else []
+    if own is not None:
+        came_now = pl.col("posted_period") == month.period
+        frames.append(own.with_columns(posted_period=pl.when(came_now).then(pl.lit("")).otherwise("posted_period")))
+    if not frames:
+        return ProposedEntry.create_empty()
+    # What the month before says stands first: it may have been run again since, and found an entry posted.
+    return pl.concat(frames).unique(["journal_id", "version"], keep="first", maintain_order=True).sort("journal_id", "version")
 
 
 def store_month(lake: Lake, result: Reconciliation, sources: Sources, *, proofs: pl.DataFrame, model: str, accept_incomplete: bool) -> None:
@@ -169,6 +186,7 @@ def store_month(lake: Lake, result: Reconciliation, sources: Sources, *, proofs:
         "features": result.features,
         "balances": result.balances,
         "journals": result.journals,
+        "journal_register": result.journal_register,
         "statement": result.statement,
         "payouts": list_payouts(sources, month, result.items, result.members),
         "set_aside": set_aside_of_month(sources, month),
@@ -177,8 +195,10 @@ def store_month(lake: Lake, result: Reconciliation, sources: Sources, *, proofs:
         "carried_open": result.carried.open_items,
         "disputes": list_disputes(sources, month, before=_before(lake, month, "disputes")),
         "restatement": list_restatement(lake, result),
+        "audit_sample": result.audit_sample,
     }
-    description = describe_month(sources, month, model=model, proofs=proofs, accept_incomplete=accept_incomplete)
+    described = describe_month(sources, month, model=model, proofs=proofs, accept_incomplete=accept_incomplete)
+    description = {**described, "clearing": result.clearing}
     lake.publish(month_scope(month.book.name, month.period), {name: lake.stage(name, frame) for name, frame in frames.items()}, facts=description)
 
 
@@ -290,6 +310,7 @@ def read_state(lake: Lake, scope: str) -> BookState:
         "balances",
         "disputes",
         "restatement",
+        "audit_sample",
     ]
     return BookState(**{name: loaded[name] for name in used}, facts=lake.facts(scope))
 

@@ -15,11 +15,12 @@ from reconciliation.engine import content_ids
 from reconciliation.errors import InputsMissingError
 from reconciliation.matching.cascade import match_items
 from reconciliation.normalize.components import cast_items, list_cash_items, split_components
-from reconciliation.normalize.lines import list_bank_items, list_ledger_items
+from reconciliation.normalize.lines import JOURNAL_ID, list_bank_items, list_ledger_items
 from reconciliation.normalize.references import extract_references
 from reconciliation.schemas.breaks import OpenItem
 from reconciliation.schemas.decisions import DecidedItem, HandMatchedItem, KeptApartItem
 from reconciliation.schemas.items import Item, ItemReference
+from reconciliation.schemas.journals import ProposedEntry
 from reconciliation.sources import Sources
 
 LOCKED = ["leg", "item_id", "side", "amount_minor", "currency", "account", "date", "origin_period"]
@@ -69,6 +70,7 @@ class CarriedIn:
         explained: the same items with the facts that explained them; empty in the first month.
         balances: `currency, stripe_minor, ledger_minor`: the closing of the month before.
         locked_items: what locked months knew of every item (`LOCKED`), by the amount they ended with.
+        journals: every entry proposed so far (`ProposedEntry`), those of this month's earlier runs included.
         decided: `DecidedItem`: what people decided about breaks.
         by_hand: `HandMatchedItem`: what they matched.
         apart: `KeptApartItem`: what they took apart.
@@ -80,6 +82,7 @@ class CarriedIn:
     explained: pl.DataFrame
     balances: pl.DataFrame
     locked_items: pl.DataFrame
+    journals: pl.DataFrame = field(default_factory=ProposedEntry.create_empty)
     decided: pl.DataFrame = field(default_factory=DecidedItem.create_empty)
     by_hand: pl.DataFrame = field(default_factory=HandMatchedItem.create_empty)
     apart: pl.DataFrame = field(default_factory=KeptApartItem.create_empty)
@@ -137,7 +140,7 @@ def build_population(sources: Sources, month: Month, carried: CarriedIn) -> Popu
         locked = pl.col("origin_period").is_between(pl.lit(month.settings.start.period), pl.lit(month.locked_through))
         arrived_late = listed.filter(locked).join(known, on=["leg", "item_id"], how="anti")
         late = pl.concat([arrived_late, list_restated_lines(sources, month, listed, known)]).with_columns(population=pl.lit("late"))
-    arrived = pl.concat([new, late])
+    arrived = _mark_accruals(pl.concat([new, late]), carried.journals)
     brought = _refresh_payouts(carried.items.join(arrived, on=["leg", "item_id"], how="anti"), listed)
     items = pl.concat([brought, cast_items(arrived).drop("reference_text")]).sort("leg", "item_id")
     references = pl.concat([carried.references, extract_references(arrived)]).unique().join(items, on=["leg", "item_id"], how="semi")
@@ -210,6 +213,19 @@ def _covered_days(sources: Sources) -> pl.DataFrame:
     return (
         inside.group_by("source_file", "account", "month").agg(covers_from=pl.col("posting_on").min(), covers_to=pl.col("posting_on").max()).drop("source_file")
     )
+
+
+def _mark_accruals(arrived: pl.DataFrame, journals: pl.DataFrame) -> pl.DataFrame:
+    """Mark the lines that carry the id of an accrual of ours, whatever the ERP made of its memo: with its sign it is the accrual, against it the reversal."""
+    accruals = journals.filter(pl.col("nature") == "timing").group_by("journal_id").agg(sign=pl.col("effect_minor").last().sign())
+    named = pl.col("reference_text").str.extract(f"({JOURNAL_ID})", 1)
+    is_ledger = (pl.col("leg") == "books") & (pl.col("side") == "ledger")
+    known = arrived.with_columns(journal_id=pl.when(is_ledger).then(named)).join(accruals, on="journal_id", how="left", maintain_order="left")
+    is_ours, with_sign = pl.col("sign").is_not_null(), pl.col("amount_minor").sign() == pl.col("sign")
+    return known.with_columns(
+        is_accrual=pl.when(is_ours).then(with_sign).otherwise("is_accrual"),
+        reverses=pl.when(is_ours).then(pl.when(with_sign).then(pl.lit("")).otherwise("journal_id")).otherwise("reverses"),
+    ).drop("journal_id", "sign")
 
 
 def _refresh_payouts(carried: pl.DataFrame, listed: pl.DataFrame) -> pl.DataFrame:
@@ -321,7 +337,7 @@ def _find_lookback_items(listed: pl.DataFrame, month: Month) -> pl.DataFrame:
     """Find the items before the first month whose partner on the other side came in it: they were open at the start."""
     references = extract_references(listed)
     plain = cast_items(listed).drop("reference_text")
-    members = match_items(plain, references, cut_off_on=month.cut_off_on, journals=pl.DataFrame(schema={"item_id": pl.String, "journal_id": pl.String})).members
+    members = match_items(plain, references, cut_off_on=month.cut_off_on, journals=ProposedEntry.create_empty()).members
     placed = members.join(plain.select("leg", "item_id", "side", "origin_period"), on=["leg", "item_id"])
     is_old = pl.col("origin_period") < month.period
     crossing = placed.filter(

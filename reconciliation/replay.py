@@ -10,11 +10,12 @@ from datetime import date, datetime
 
 import polars as pl
 
+from reconciliation.breaks.clearing import Policy, leave_to_people
 from reconciliation.config import Settings
 from reconciliation.errors import InputsMissingError
 from reconciliation.lake import Lake, lock_scope, month_scope
 from reconciliation.months import carry_in, complete_book
-from reconciliation.pipeline import Reconciliation, Scorer, reconcile_population
+from reconciliation.pipeline import Reconciliation, Scorer, reconcile_month
 from reconciliation.population import Month, Population, list_evidence
 from reconciliation.rates import Rates
 from reconciliation.schemas.decisions import DecidedItem
@@ -76,7 +77,7 @@ def take_rules(settings: Settings, other: Settings) -> Settings:
     return settings.model_copy(update={"classifier": other.classifier, "review": other.review, "journals": other.journals, "close": close})
 
 
-def replay_month(lake: Lake, sources: Sources, month: Month, *, score: Scorer, rates: Rates, decided: pl.DataFrame) -> Replay:
+def replay_month(lake: Lake, sources: Sources, month: Month, *, score: Scorer, rates: Rates, decided: pl.DataFrame, policy: Policy = leave_to_people) -> Replay:
     """Replay a closed month of a book.
 
     Args:
@@ -86,6 +87,7 @@ def replay_month(lake: Lake, sources: Sources, month: Month, *, score: Scorer, r
         score: the other model.
         rates: exchange rates.
         decided: `DecidedItem`: what people decided.
+        policy: what the other rules would accept without a person.
     """
     scope = closed_scope(lake, month.book.name, month.period)
     tables = lake.tables(scope) or {}
@@ -94,7 +96,8 @@ def replay_month(lake: Lake, sources: Sources, month: Month, *, score: Scorer, r
     is_own = (pl.col("side") != "residual") | (pl.col("population") == "carried")
     items = closed["items"].filter(is_own)
     population = Population(items, closed["references"].join(items, on=KEY, how="semi"), *list_evidence(sources, month))
-    return compare(closed, reconcile_population(population, sources, month, carried, score=score, rates=rates), decided=decided)
+    now = reconcile_month(sources, month, carried, score=score, rates=rates, policy=policy, population=population)
+    return compare(closed, now, decided=decided)
 
 
 def compare(closed: dict[str, pl.DataFrame], now: Reconciliation, *, decided: pl.DataFrame) -> Replay:

@@ -61,13 +61,13 @@ def _replay_books(settings: Settings, rules: Settings, period: str) -> "list[Rep
     decided = decisions_in_force(open_log(lake).entries()).decided
     with lake.writer(wait_seconds=WAIT_SECONDS):
         files = read_files(settings, register_deliveries(lake, settings))
-    model, rates = load_model(rules), read_rates(settings.path(settings.fx.rates))
+    model, rates = load_model(rules, lake), read_rates(settings.path(settings.fx.rates))
     found = []
     for book in rules.books:
         tell(f"replay {period} of book {book.name} with model {model.label}")
         month = define_closed_month(lake, rules, book.name, period, lines=files["ledger_lines"])
         sources = assemble_sources(read_stripe_tables(lake, month.book), files, month.book, complete_through=month.cut_off)
-        found.append(replay_month(lake, sources, month, score=model.score, rates=rates, decided=decided))
+        found.append(replay_month(lake, sources, month, score=model.score, rates=rates, decided=decided, policy=model.policy))
     return found
 
 

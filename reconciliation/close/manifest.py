@@ -55,7 +55,7 @@ def combine(descriptions: list[dict[str, Any]]) -> dict[str, Any]:
     """Combine the descriptions of the books into one manifest; what they share stands once."""
     first = descriptions[0]
     shared = ["period", "first_day", "cut_off", "cut_off_on", "accepted_incomplete", "model", "code_version", "settings_sha256", "entity", "materiality"]
-    own = ["complete_through", "completeness", "inputs"]
+    own = ["complete_through", "completeness", "clearing", "inputs"]
     accepted = any(one["accepted_incomplete"] for one in descriptions)
     return {
         **{name: first[name] for name in shared},

@@ -14,6 +14,7 @@ from typing import Any
 
 import polars as pl
 
+from reconciliation.breaks.clearing import audit_finding
 from reconciliation.close import controls, disputes, restatement
 from reconciliation.close.csv_file import csv_bytes
 from reconciliation.close.records import DECISIONS, SIGNOFFS, Records
@@ -56,6 +57,7 @@ JOURNALS = [
 ROLL_FORWARD = [
     "book", "leg", "currency", "cause", "carried_in", "carried_in_count", "new", "new_count", "settled", "settled_count", "carried_out", "carried_out_count",
 ]  # fmt: skip
+AUDIT = ["place", "drawn_from", "finding", *BREAKS]
 INCOMPLETE = "incomplete_pull"
 """The last column of every file of a package whose pull is not complete and was accepted; other packages do not have it."""
 SIDE_ORDER = {"stripe": 0, "opening": 1, "residual": 2, "ledger": 3, "bank": 4}
@@ -75,6 +77,7 @@ class BookState:
         balances: from `close_balances`.
         disputes: from `list_disputes`.
         restatement: what changed in locked months.
+        audit_sample: breaks drawn for audit among those accepted without a person.
         facts: cut-off and the like, for the manifest.
     """
 
@@ -92,6 +95,7 @@ class BookState:
     balances: pl.DataFrame
     disputes: pl.DataFrame
     restatement: pl.DataFrame
+    audit_sample: pl.DataFrame
     facts: dict[str, Any]
 
 
@@ -126,6 +130,7 @@ def package_files(states: list[BookState], manifest: dict[str, Any], records: Re
         "journal_entries.csv": (
             all_books(lambda s: s.journals.rename({"debit_minor": "debit", "credit_minor": "credit"})), JOURNALS, {"debit": "currency", "credit": "currency"}, (),
         ),
+        "audit_sample.csv": (all_books(_audit_sample), AUDIT, _break_money(), ("probability_true_exception",)),
         "rollforward.csv": (
             all_books(lambda s: roll_forward(s.carried_items, s.carried_open, s.items, s.open_items)),
             ROLL_FORWARD, dict.fromkeys(["carried_in", "new", "settled", "carried_out"], "currency"), (),
@@ -253,6 +258,15 @@ def _breaks(state: BookState) -> pl.DataFrame:
         counter_amount=pl.col("counter_amount_minor"),
         money_at_risk=pl.col("money_at_risk_minor"),
     ).sort("currency", "money_at_risk_minor", "age_days", "break_id", descending=[False, True, True, False])
+
+
+def _audit_sample(state: BookState) -> pl.DataFrame:
+    return (
+        state.audit_sample.select("break_id", "place", "drawn_from")
+        .join(_breaks(state), on="break_id")
+        .with_columns(finding=audit_finding())
+        .sort("book", "place")
+    )
 
 
 def _break_money() -> dict[str, str]:

@@ -15,6 +15,8 @@ import polars as pl
 from reconciliation.schemas.decisions import HandMatchedItem, KeptApartItem
 
 PAYOUT_CATEGORIES = ["payout", "payout_reversal", "topup", "topup_reversal"]
+REFUND_WORDS = r"(?i)\brefund(?:ed|s)?\b"
+SAYS_REFUND = pl.concat_str([pl.col("description"), pl.col("reference")], separator=" ").str.contains(REFUND_WORDS)
 IS_POSTING = (pl.col("side") == "ledger") & ~pl.col("is_accrual") & (pl.col("reverses") == "")
 
 
@@ -73,7 +75,7 @@ class Pool:
         everything: all of them, before anything was matched.
         references: `ItemReference` rows of this leg.
         cut_off_on: last day of the period.
-        journals: `item_id, journal_id`: items an earlier proposed journal was made for.
+        journals: `journal_id, version, nature, effect_minor, n_items, item_id`: the items that entries proposed before were made for, a row each.
         net_channels: channels (`channel_of`) whose payments were found to be posted net of fees.
         sums_net: whether a summary of sales was found to be posted net of fees.
         settings: windows and tolerances.

@@ -11,6 +11,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from reconciliation.breaks.clearing import leave_to_people
 from reconciliation.classifier.verdicts import make_judge
 from reconciliation.classifier.versions import load_version
 from reconciliation.close.audit import audit_package
@@ -53,7 +54,7 @@ class Company:
 
     def run(self, period: str) -> Path:
         rates = read_rates(self.settings.path(self.settings.fx.rates))
-        return dry_month(self.lake, self.settings, period, stripe=self.stripe, clock=self.clock, score=self.score, rates=rates).package
+        return dry_month(self.lake, self.settings, period, stripe=self.stripe, clock=self.clock, score=self.score, rates=rates, policy=leave_to_people).package
 
     def package(self, period: str, version: str) -> Path:
         return self.settings.path(self.settings.close.folder) / period / version

@@ -38,7 +38,7 @@ class Closed:
         (work / "reconciliation.toml").write_bytes((folder / "company" / "reconciliation.toml").read_bytes())
         self.settings = read_settings(work / "reconciliation.toml")
         self.lake = Lake(self.settings.path(self.settings.storage.lake))
-        for month in dry_run._run(folder / "company", work, score=by_age, lock=True):
+        for month in dry_run._run(folder / "company", work, score=by_age, lock=True, make_policy=dry_run.no_policy):
             self.sources, self.result = month.sources, month.result
         self.rates = read_rates(self.settings.path(self.settings.fx.rates))
 
