@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -179,11 +180,12 @@ class Package:
                 missing = [column for column in columns if column not in header]
                 if missing:
                     raise UnreadableError(f"{name}: has no column {', '.join(missing)}")
-                places = [header.index(column) for column in columns]
+                # The last column twice, so that one column too comes as a tuple.
+                pick, width = itemgetter(*(header.index(column) for column in columns), header.index(columns[-1])), len(header)
                 for row in reader:
-                    if len(row) != len(header):
-                        raise UnreadableError(f"{name}:{reader.line_num}: {len(row)} cells, the header has {len(header)}")
-                    yield tuple([row[place] for place in places])
+                    if len(row) != width:
+                        raise UnreadableError(f"{name}:{reader.line_num}: {len(row)} cells, the header has {width}")
+                    yield pick(row)[:-1]
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             raise UnreadableError(f"{name}: cannot be read ({error})") from error
 
@@ -197,6 +199,8 @@ class Package:
             return []
         with (self.folder / name).open(encoding="utf-8-sig", errors="replace") as handle:
             header = next(csv.reader([handle.readline()]), [])
+        if not header:
+            raise UnreadableError(f"{name}: is empty")
         return [dict(zip(header, row, strict=True)) for row in self.table(name, *header)]
 
     @cached_property
