@@ -10,12 +10,11 @@ from datetime import date, datetime
 
 import polars as pl
 
-from reconciliation.breaks.clearing import Policy, leave_to_people
 from reconciliation.config import Settings
 from reconciliation.errors import InputsMissingError
 from reconciliation.lake import Lake, lock_scope, month_scope
 from reconciliation.months import carry_in, complete_book
-from reconciliation.pipeline import Reconciliation, Scorer, reconcile_month
+from reconciliation.pipeline import Policy, Reconciliation, Scorer, reconcile_population
 from reconciliation.population import Month, Population, list_evidence
 from reconciliation.rates import Rates
 from reconciliation.schemas.decisions import DecidedItem
@@ -77,7 +76,7 @@ def take_rules(settings: Settings, other: Settings) -> Settings:
     return settings.model_copy(update={"classifier": other.classifier, "review": other.review, "journals": other.journals, "close": close})
 
 
-def replay_month(lake: Lake, sources: Sources, month: Month, *, score: Scorer, rates: Rates, decided: pl.DataFrame, policy: Policy = leave_to_people) -> Replay:
+def replay_month(lake: Lake, sources: Sources, month: Month, *, score: Scorer, policy: Policy, rates: Rates, decided: pl.DataFrame) -> Replay:
     """Replay a closed month of a book.
 
     Args:
@@ -85,9 +84,9 @@ def replay_month(lake: Lake, sources: Sources, month: Month, *, score: Scorer, r
         sources: what is read now; serves as evidence only.
         month: from `define_closed_month`.
         score: the other model.
+        policy: what may be accepted on its word.
         rates: exchange rates.
         decided: `DecidedItem`: what people decided.
-        policy: what the other rules would accept without a person.
     """
     scope = closed_scope(lake, month.book.name, month.period)
     tables = lake.tables(scope) or {}
@@ -96,8 +95,7 @@ def replay_month(lake: Lake, sources: Sources, month: Month, *, score: Scorer, r
     is_own = (pl.col("side") != "residual") | (pl.col("population") == "carried")
     items = closed["items"].filter(is_own)
     population = Population(items, closed["references"].join(items, on=KEY, how="semi"), *list_evidence(sources, month))
-    now = reconcile_month(sources, month, carried, score=score, rates=rates, policy=policy, population=population)
-    return compare(closed, now, decided=decided)
+    return compare(closed, reconcile_population(population, sources, month, carried, score=score, rates=rates, policy=policy), decided=decided)
 
 
 def compare(closed: dict[str, pl.DataFrame], now: Reconciliation, *, decided: pl.DataFrame) -> Replay:

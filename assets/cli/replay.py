@@ -67,7 +67,7 @@ def _replay_books(settings: Settings, rules: Settings, period: str) -> "list[Rep
         tell(f"replay {period} of book {book.name} with model {model.label}")
         month = define_closed_month(lake, rules, book.name, period, lines=files["ledger_lines"])
         sources = assemble_sources(read_stripe_tables(lake, month.book), files, month.book, complete_through=month.cut_off)
-        found.append(replay_month(lake, sources, month, score=model.score, rates=rates, decided=decided, policy=model.policy))
+        found.append(replay_month(lake, sources, month, score=model.score, policy=model.policy, rates=rates, decided=decided))
     return found
 
 

@@ -48,7 +48,7 @@ LINES = {
 AGES = ((3, "0-3"), (7, "4-7"), (30, "8-30"), (60, "31-60"), (90, "61-90"), (10**9, "91+"))
 TABLES = (
     "statement.csv", "matches.csv", "open_items.csv", "exceptions.csv", "expected_variances.csv", "set_aside.csv", "payouts.csv",
-    "journal_entries.csv", "rollforward.csv", "disputes.csv", "controls.csv", "decisions.csv", "signoffs.csv", "restatement.csv",
+    "journal_entries.csv", "rollforward.csv", "audit_sample.csv", "receipts_to_apply.csv", "disputes.csv", "controls.csv", "decisions.csv", "signoffs.csv", "restatement.csv",
 )  # fmt: skip
 SHOWN_MAX = 20
 
@@ -328,8 +328,8 @@ class Audit:
             size += 1
             if digest != outputs[name].get("sha256"):
                 check.found.append(f"{name}: was altered (its hash is {digest[:16]}…, listed is {str(outputs[name].get('sha256'))[:16]}…)")
-            if not name.endswith(".csv") or outputs[name].get("rows") is None:
-                continue
+            if not name.endswith(".csv") or name.startswith("journal_entries_") or outputs[name].get("rows") is None:
+                continue  # An import file is written as its system wants it.
             if ends - 1 != outputs[name].get("rows"):
                 check.found.append(f"{name}: has {ends - 1} rows, listed are {outputs[name].get('rows')}")
             if not starts_with_mark or not ends == returns == pairs:

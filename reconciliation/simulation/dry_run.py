@@ -105,7 +105,15 @@ def deliver(delivery: Path, settings: Settings) -> None:
 
 
 def dry_month(
-    lake: Lake, settings: Settings, period: str, *, stripe: dict[str, pl.DataFrame], clock: datetime, score: Scorer, rates: Rates, policy: Policy
+    lake: Lake,
+    settings: Settings,
+    period: str,
+    *,
+    stripe: dict[str, pl.DataFrame],
+    clock: datetime,
+    score: Scorer,
+    rates: Rates,
+    policy: Policy = leave_to_people,
 ) -> DryMonth:
     """Reconcile one month from what lies in the inboxes, and write its draft."""
     files = read_files(settings, register_deliveries(lake, settings))

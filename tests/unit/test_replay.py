@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from reconciliation.breaks.clearing import leave_to_people
 from reconciliation.config import read_settings
 from reconciliation.lake import Lake
 from reconciliation.rates import read_rates
@@ -45,7 +46,9 @@ class Closed:
     def replay(self, score=by_age, decided: pl.DataFrame | None = None):
         month = define_closed_month(self.lake, self.settings, "main", PERIOD, lines=self.sources.ledger_lines)
         nothing = DecidedItem.create_empty()
-        return replay_month(self.lake, self.sources, month, score=score, rates=self.rates, decided=nothing if decided is None else decided)
+        return replay_month(
+            self.lake, self.sources, month, score=score, policy=leave_to_people, rates=self.rates, decided=nothing if decided is None else decided
+        )
 
 
 @pytest.fixture(scope="module")
