@@ -17,6 +17,7 @@ from reconciliation.close.later_clearing import find_later_clearing
 from reconciliation.close.manifest import RETIRED, combine, describe_month
 from reconciliation.close.package import BookState, check_statement, package_files, write_draft, write_version
 from reconciliation.close.payouts import list_payouts
+from reconciliation.close.restatement import SCHEMA as RESTATEMENT
 from reconciliation.close.restatement import compare_versions, describe_status, list_late_changes
 from reconciliation.config import Book, LedgerAccount, Settings
 from reconciliation.errors import InputsMissingError, LockedPeriodError, SettingsError
@@ -212,6 +213,17 @@ def list_restatement(lake: Lake, result: Reconciliation) -> pl.DataFrame:
     if items is None or open_items is None:
         return late
     return pl.concat([late, compare_versions(describe_status(items, open_items), now, period=month.period, book=month.book.name)])
+
+
+def changes_since_lock(lake: Lake, settings: Settings, period: str) -> pl.DataFrame:
+    """Return `posted_into, change, currency, items, difference`: what has changed in a locked month since, as the later months found it."""
+    found = [pl.DataFrame(schema=RESTATEMENT)]
+    for scope in lake.scopes("month"):
+        rows = lake.read(scope, "restatement")
+        if rows is not None and scope.split("/")[1] in {book.name for book in settings.books}:
+            found.append(rows.filter((pl.col("period") == period) & (pl.col("posted_into") != "") & (pl.col("leg") == "books")))
+    grouped = pl.concat(found).group_by("posted_into", "change", "currency").agg(items=pl.len(), difference=pl.col("difference").sum())
+    return grouped.sort("posted_into", "change", "currency")
 
 
 def _before(lake: Lake, month: Month, table: str) -> pl.DataFrame | None:
