@@ -57,6 +57,8 @@ class Stripe(_Section):
     requests_per_second: float | None = Field(default=None, gt=0, le=1000)
     # Itemised report CSVs, a control total for the pull; those of connected accounts in folders named after them.
     reports: str = "data/inbox/stripe"
+    # Whole and unfiltered ones, which take the place of lists for the time they cover.
+    history: str = "data/inbox/stripe_history"
     reports_timezone: str = "UTC"
 
 

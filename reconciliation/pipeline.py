@@ -18,8 +18,10 @@ from reconciliation.close.balances import close_balances
 from reconciliation.close.journals import propose_journals
 from reconciliation.close.statement import state_month
 from reconciliation.matching.cascade import Matching, match_items
+from reconciliation.matching.pool import ByHand
 from reconciliation.population import CarriedIn, Month, Population, build_population
 from reconciliation.rates import Rates
+from reconciliation.review.effects import apply_decisions, apply_to_matches
 from reconciliation.sources import Sources
 
 Scorer = Callable[[pl.DataFrame], pl.DataFrame]
@@ -76,15 +78,21 @@ def reconcile_month(sources: Sources, month: Month, carried: CarriedIn, *, score
         rates: exchange rates for the tolerance of translated postings.
         policy: what may be accepted or proposed without a person.
     """
-    population = build_population(sources, month, carried)
+    return reconcile_population(build_population(sources, month, carried), sources, month, carried, score=score, rates=rates, policy=policy)
+
+
+def reconcile_population(
+    population: Population, sources: Sources, month: Month, carried: CarriedIn, *, score: Scorer, rates: Rates, policy: Policy = leave_to_people
+) -> Reconciliation:
+    """Reconcile given items of a month; a replay takes them from the month as it was closed."""
     matching = match_population(population, carried, month, rates)
     explained = explain_breaks(population, matching, carried, month, rates)
     judged = score_breaks(explained, score(explained.features))
     clearing = policy(list_for_policy(judged), explained.features, month)
-    scored = apply_clearing(judged, clearing)
+    scored = apply_decisions(apply_clearing(judged, clearing), carried.decided, period=month.period)
     balances = close_balances(sources, month, carried, population)
     journals = propose_journals(scored, explained, carried, month, rates=rates)
-    breaks = describe_breaks(scored, explained, month)
+    breaks = list_breaks(scored, explained, carried, month)
     statement = state_month(explained.items, matching.members, scored, balances, month)
     return Reconciliation(
         month,
@@ -107,7 +115,13 @@ def reconcile_month(sources: Sources, month: Month, carried: CarriedIn, *, score
 
 def match_population(population: Population, carried: CarriedIn, month: Month, rates: Rates) -> Matching:
     """Match the items of the month; entries that were proposed before may have come back."""
-    return match_items(population.items, population.references, cut_off_on=month.cut_off_on, journals=carried.journals, rates=rates)
+    hands = ByHand(carried.by_hand, carried.apart)
+    return match_items(population.items, population.references, cut_off_on=month.cut_off_on, journals=carried.journals, rates=rates, hands=hands)
 
 
-__all__ = ["Clearing", "Explained", "Policy", "Reconciliation", "Scorer", "match_population", "reconcile_month"]
+def list_breaks(scored: pl.DataFrame, explained: Explained, carried: CarriedIn, month: Month) -> pl.DataFrame:
+    """Describe the breaks of the month with what people decided about them (`Break`)."""
+    return apply_to_matches(describe_breaks(scored, explained, month), explained.items, carried.decided, period=month.period)
+
+
+__all__ = ["Clearing", "Explained", "Policy", "Reconciliation", "Scorer", "list_breaks", "match_population", "reconcile_month", "reconcile_population"]

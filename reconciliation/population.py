@@ -18,6 +18,7 @@ from reconciliation.normalize.components import cast_items, list_cash_items, spl
 from reconciliation.normalize.lines import JOURNAL_ID, list_bank_items, list_ledger_items
 from reconciliation.normalize.references import extract_references
 from reconciliation.schemas.breaks import OpenItem
+from reconciliation.schemas.decisions import DecidedItem, HandMatchedItem, KeptApartItem
 from reconciliation.schemas.items import Item, ItemReference
 from reconciliation.schemas.journals import ProposedEntry
 from reconciliation.sources import Sources
@@ -70,6 +71,9 @@ class CarriedIn:
         balances: `currency, stripe_minor, ledger_minor`: the closing of the month before.
         locked_items: what locked months knew of every item (`LOCKED`), by the amount they ended with.
         journals: every entry proposed so far (`ProposedEntry`), those of this month's earlier runs included.
+        decided: `DecidedItem`: what people decided about breaks.
+        by_hand: `HandMatchedItem`: what they matched.
+        apart: `KeptApartItem`: what they took apart.
     """
 
     items: pl.DataFrame
@@ -79,6 +83,9 @@ class CarriedIn:
     balances: pl.DataFrame
     locked_items: pl.DataFrame
     journals: pl.DataFrame = field(default_factory=ProposedEntry.create_empty)
+    decided: pl.DataFrame = field(default_factory=DecidedItem.create_empty)
+    by_hand: pl.DataFrame = field(default_factory=HandMatchedItem.create_empty)
+    apart: pl.DataFrame = field(default_factory=KeptApartItem.create_empty)
 
 
 @dataclass(frozen=True)
@@ -137,26 +144,18 @@ def build_population(sources: Sources, month: Month, carried: CarriedIn) -> Popu
     brought = _refresh_payouts(carried.items.join(arrived, on=["leg", "item_id"], how="anti"), listed)
     items = pl.concat([brought, cast_items(arrived).drop("reference_text")]).sort("leg", "item_id")
     references = pl.concat([carried.references, extract_references(arrived)]).unique().join(items, on=["leg", "item_id"], how="semi")
-    around = pl.concat([listed.filter(pl.col("side") == "ledger"), other_account_lines(sources, month)])
     return Population(
         Item.validate(items, cast=True),
         ItemReference.validate(references.sort("leg", "item_id", "kind", "value"), cast=True),
-        cast_items(around).drop("reference_text"),
-        extract_references(around),
+        *list_evidence(sources, month, listed=listed),
     )
 
 
-def _mark_accruals(arrived: pl.DataFrame, journals: pl.DataFrame) -> pl.DataFrame:
-    """Mark the lines that carry the id of an accrual of ours, whatever the ERP made of its memo: with its sign it is the accrual, against it the reversal."""
-    accruals = journals.filter(pl.col("nature") == "timing").group_by("journal_id").agg(sign=pl.col("effect_minor").last().sign())
-    named = pl.col("reference_text").str.extract(f"({JOURNAL_ID})", 1)
-    is_ledger = (pl.col("leg") == "books") & (pl.col("side") == "ledger")
-    known = arrived.with_columns(journal_id=pl.when(is_ledger).then(named)).join(accruals, on="journal_id", how="left", maintain_order="left")
-    is_ours, with_sign = pl.col("sign").is_not_null(), pl.col("amount_minor").sign() == pl.col("sign")
-    return known.with_columns(
-        is_accrual=pl.when(is_ours).then(with_sign).otherwise("is_accrual"),
-        reverses=pl.when(is_ours).then(pl.when(with_sign).then(pl.lit("")).otherwise("journal_id")).otherwise("reverses"),
-    ).drop("journal_id", "sign")
+def list_evidence(sources: Sources, month: Month, *, listed: pl.DataFrame | None = None) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return what is looked at around a month and never counted, with its references: the ledger lines of all months, and those on other accounts."""
+    known = list_all_items(sources, month) if listed is None else listed
+    around = pl.concat([known.filter(pl.col("side") == "ledger"), other_account_lines(sources, month)])
+    return cast_items(around).drop("reference_text"), extract_references(around)
 
 
 def list_restated_lines(sources: Sources, month: Month, listed: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
@@ -214,6 +213,19 @@ def _covered_days(sources: Sources) -> pl.DataFrame:
     return (
         inside.group_by("source_file", "account", "month").agg(covers_from=pl.col("posting_on").min(), covers_to=pl.col("posting_on").max()).drop("source_file")
     )
+
+
+def _mark_accruals(arrived: pl.DataFrame, journals: pl.DataFrame) -> pl.DataFrame:
+    """Mark the lines that carry the id of an accrual of ours, whatever the ERP made of its memo: with its sign it is the accrual, against it the reversal."""
+    accruals = journals.filter(pl.col("nature") == "timing").group_by("journal_id").agg(sign=pl.col("effect_minor").last().sign())
+    named = pl.col("reference_text").str.extract(f"({JOURNAL_ID})", 1)
+    is_ledger = (pl.col("leg") == "books") & (pl.col("side") == "ledger")
+    known = arrived.with_columns(journal_id=pl.when(is_ledger).then(named)).join(accruals, on="journal_id", how="left", maintain_order="left")
+    is_ours, with_sign = pl.col("sign").is_not_null(), pl.col("amount_minor").sign() == pl.col("sign")
+    return known.with_columns(
+        is_accrual=pl.when(is_ours).then(with_sign).otherwise("is_accrual"),
+        reverses=pl.when(is_ours).then(pl.when(with_sign).then(pl.lit("")).otherwise("journal_id")).otherwise("reverses"),
+    ).drop("journal_id", "sign")
 
 
 def _refresh_payouts(carried: pl.DataFrame, listed: pl.DataFrame) -> pl.DataFrame:

@@ -280,9 +280,7 @@ def _open_items(state: BookState) -> pl.DataFrame:
 
 
 def _breaks(state: BookState) -> pl.DataFrame:
-    blank = ["prepared_by", "prepared_at", "approved_by", "approved_at", "decision_reason"]
     return state.breaks.with_columns(
-        *(pl.lit("").alias(name) for name in blank),
         amount=pl.col("amount_minor"),
         counter_amount=pl.col("counter_amount_minor"),
         money_at_risk=pl.col("money_at_risk_minor"),

@@ -14,7 +14,8 @@ from functools import partial
 import polars as pl
 
 from reconciliation.engine import content_ids
-from reconciliation.matching.pool import MatchingSettings, Pool, accept_disjoint, channel_of, nothing
+from reconciliation.matching.pool import ByHand, MatchingSettings, Pool, accept_disjoint, channel_of, nothing
+from reconciliation.matching.strategies.by_hand import HAND, drop_kept_apart, match_by_hand, settle_by_hand
 from reconciliation.matching.strategies.exact_reference import match_equal_references, match_exact_references, match_opening_write_offs
 from reconciliation.matching.strategies.fuzzy import match_fuzzily
 from reconciliation.matching.strategies.interchangeable import match_interchangeable
@@ -35,6 +36,7 @@ logger = logging.getLogger(__name__)
 Strategy = Callable[[Pool], pl.DataFrame]
 Strategies = tuple[tuple[str, Strategy], ...]
 BOOKS: Strategies = (
+    (HAND, match_by_hand),
     ("returned_journal", match_returned_journals),
     ("changed_journal", match_changed_journals),
     ("named_reversal", match_named_reversals),
@@ -57,10 +59,12 @@ BOOKS: Strategies = (
     ("stripe_reversal", match_stripe_reversals),
 )
 RESIDUALS: Strategies = (
+    (HAND, settle_by_hand),
     ("returned_journal", match_returned_journals),
     ("exact_reference", partial(match_exact_references, kinds=("stripe_id", "invoice", "document"), score=0.97)),
 )
 CASH: Strategies = (
+    (HAND, match_by_hand),
     ("payout_reference", match_payout_references),
     ("payout_to_bank", partial(match_payout_lines, other_side="bank")),
     ("stripe_reversal", match_stripe_reversals),
@@ -92,6 +96,7 @@ def match_items(
     rates: Rates | None = None,
     settings: MatchingSettings | None = None,
     strategies: Mapping[str, Strategies] = STRATEGIES,
+    hands: ByHand | None = None,
 ) -> Matching:
     """Match the items of both legs.
 
@@ -103,11 +108,14 @@ def match_items(
         rates: daily rates, which bound what the books may hold for a converted payment.
         settings: windows and tolerances.
         strategies: of each leg, in order.
+        hands: what people matched and took apart.
     """
     settings = settings or MatchingSettings()
     banded = add_translation_band(items, rates or Rates())
+    hands = hands or ByHand()
     books, cash = (
-        _run(fill_pool(banded, references, leg=leg, cut_off_on=cut_off_on, journals=journals, settings=settings), strategies[leg]) for leg in strategies
+        _run(replace(fill_pool(banded, references, leg=leg, cut_off_on=cut_off_on, journals=journals, settings=settings), hands=hands), strategies[leg])
+        for leg in strategies
     )
     members = _identify(pl.concat([books, cash]), items)
     residuals = _make_residuals(members, items)
@@ -115,7 +123,7 @@ def match_items(
     both, both_references = pl.concat([items, residuals]), pl.concat([references, residual_references])
     unsettled = add_translation_band(both, rates or Rates()).join(members, on=["leg", "item_id"], how="anti")
     settling = fill_pool(unsettled, both_references, leg="books", cut_off_on=cut_off_on, journals=journals, settings=settings)
-    settled = _run(settling, RESIDUALS)
+    settled = _run(replace(settling, hands=hands), RESIDUALS)
     members = pl.concat([members, _identify(settled, both)]).sort("leg", "match_id", "item_id")
     logger.info("matched %s of %s items in %s matches, %s residuals", members.height, items.height, members["match_id"].n_unique(), residuals.height)
     return Matching(MatchMember.validate(members, cast=True), residuals, residual_references)
@@ -159,7 +167,7 @@ def _run(pool: Pool, strategies: Strategies) -> pl.DataFrame:
     count = 0
     for name, strategy in strategies:
         for _ in range(REPEATS if name.startswith("exact") else 1):
-            taken = accept_disjoint(strategy(pool))
+            taken = accept_disjoint(drop_kept_apart(strategy(pool), pool))
             if taken.is_empty():
                 break
             numbered = taken.with_columns(proposal=(pl.col("proposal") + count).cast(pl.UInt32), strategy=pl.lit(name))

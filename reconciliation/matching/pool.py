@@ -12,6 +12,8 @@ from datetime import date
 
 import polars as pl
 
+from reconciliation.schemas.decisions import HandMatchedItem, KeptApartItem
+
 PAYOUT_CATEGORIES = ["payout", "payout_reversal", "topup", "topup_reversal"]
 REFUND_WORDS = r"(?i)\brefund(?:ed|s)?\b"
 SAYS_REFUND = pl.concat_str([pl.col("description"), pl.col("reference")], separator=" ").str.contains(REFUND_WORDS)
@@ -52,6 +54,19 @@ class MatchingSettings:
 
 
 @dataclass(frozen=True)
+class ByHand:
+    """What people decided about matches.
+
+    Attributes:
+        matched: `HandMatchedItem`.
+        apart: `KeptApartItem`.
+    """
+
+    matched: pl.DataFrame = field(default_factory=HandMatchedItem.create_empty)
+    apart: pl.DataFrame = field(default_factory=KeptApartItem.create_empty)
+
+
+@dataclass(frozen=True)
 class Pool:
     """The open items of one leg and what is known about them.
 
@@ -64,6 +79,7 @@ class Pool:
         net_channels: channels (`channel_of`) whose payments were found to be posted net of fees.
         sums_net: whether a summary of sales was found to be posted net of fees.
         settings: windows and tolerances.
+        hands: what people matched and took apart.
         derived: what was worked out from `everything` and `references` alone, which holds for the whole run.
     """
 
@@ -75,6 +91,7 @@ class Pool:
     net_channels: frozenset[str] = frozenset()
     sums_net: bool = False
     settings: MatchingSettings = field(default_factory=MatchingSettings)
+    hands: ByHand = field(default_factory=ByHand)
     derived: dict[str, pl.DataFrame] = field(default_factory=dict, repr=False)
 
     def once(self, name: str, work_out: Callable[[], pl.DataFrame]) -> pl.DataFrame:

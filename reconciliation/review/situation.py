@@ -5,6 +5,7 @@ spreadsheet or the command, and a decision on anything else than what stands the
 """
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -48,7 +49,7 @@ class Situation:
         period: which month.
         breaks: `Break`.
         items: `leg, item_id, side, amount_minor, currency, book` of every item.
-        open_items: `leg, item_id, cause, nature` of those open.
+        open_items: `leg, item_id, cause, nature, journal_id` of those open.
         members: `leg, item_id, match_id, strategy`.
         locked_through: the last locked month, or empty.
         package_hash: of the month's newest package, for certifying; empty where there is none.
@@ -94,7 +95,7 @@ def read_situation(lake: Lake, settings: Settings, period: str) -> Situation:
         period=period,
         breaks=whole["breaks"],
         items=whole["items"].select("leg", "item_id", "side", "amount_minor", "currency", "book"),
-        open_items=whole["open_items"].select("leg", "item_id", "cause", "nature"),
+        open_items=whole["open_items"].select("leg", "item_id", "cause", "nature", "journal_id"),
         members=whole["members"].select("leg", "item_id", "match_id", "strategy"),
         locked_through=locked_through(lake),
         package_hash=package_hash(settings, period),
@@ -115,9 +116,9 @@ def find_limits(settings: Settings, currencies: Iterable[str], *, on: date, rate
 
 
 def package_hash(settings: Settings, period: str) -> str:
-    """Return the SHA-256 of the manifest of a month's newest package, or an empty text; the manifest names every file's own."""
+    """Return the hash that is signed of a month's newest package, or an empty text; it covers every figure and input, and not who signed."""
     path = settings.path(settings.close.folder) / period / "latest" / "manifest.json"
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""
+    return str(json.loads(path.read_bytes()).get("package_sha256", "")) if path.exists() else ""
 
 
 def view_breaks(situation: Situation, entries: Sequence[Entry], break_ids: Iterable[str]) -> dict[str, Shown]:
@@ -138,7 +139,7 @@ def view_breaks(situation: Situation, entries: Sequence[Entry], break_ids: Itera
         wanted.select("break_id", "leg", "cause", "nature", item_id="item_ids")
         .explode("item_id")
         .join(situation.items.select("leg", "item_id", "amount_minor"), on=["leg", "item_id"])
-        .join(situation.open_items, on=["leg", "item_id"], how="left", suffix="_own")
+        .join(situation.open_items.drop("journal_id"), on=["leg", "item_id"], how="left", suffix="_own")
         .with_columns(cause=pl.coalesce("cause_own", "cause"), nature=pl.coalesce("nature_own", "nature"))
         .sort("break_id", "item_id")
     )

@@ -2,7 +2,7 @@
 
 import importlib.util
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from reconciliation.matching.blocking import block_equal_amounts, tokens
 from reconciliation.matching.cascade import match_items
-from reconciliation.matching.strategies.exact_reference import match_exact_references
+from reconciliation.matching.strategies.exact_reference import match_equal_references, match_exact_references
 from reconciliation.matching.strategies.fuzzy import match_fuzzily
 from reconciliation.matching.strategies.interchangeable import match_interchangeable
 from reconciliation.matching.strategies.merged_payouts import match_merged_payouts
@@ -273,3 +273,52 @@ def test_a_payout_that_arrived_in_two_lines_is_one_match():
     payout = stripe("po_1", 10000, leg="cash", category="payout", payout_id="po_1", expected_on=DAY)
     rows = pool(payout, bank("bk_1", 6000), bank("bk_2", 4000, day=DAY + timedelta(days=1)), leg="cash")
     assert sets(match_merged_payouts(rows, other_side="bank")) == {frozenset({"po_1", "bk_1", "bk_2"})}
+
+
+def test_two_lines_and_two_payments_of_one_invoice_and_day_are_counted_and_not_paired():
+    rows = [
+        stripe("txn_1", 5000, reference="INV-1001"),
+        stripe("txn_2", 5000, reference="INV-1001"),
+        ledger("P1", 5000, "INV-1001"),
+        ledger("P2", 5000, "INV-1001"),
+    ]
+    assert exact(*rows) == set()
+    assert sets(match_equal_references(pool(*rows), kinds=("invoice",), score=0.98)) == {frozenset({"txn_1/gross", "txn_2/gross", "gl_P1/1", "gl_P2/1"})}
+
+
+def test_equal_payments_of_one_invoice_in_two_months_are_two_pairs():
+    later = DAY + timedelta(days=30)
+    rows = [stripe("txn_1", 5000, reference="INV-1001"), stripe("txn_2", 5000, reference="INV-1001", day=later)]
+    lines = [ledger("P1", 5000, "INV-1001"), ledger("P2", 5000, "INV-1001", day=later)]
+    assert exact(*rows, *lines) == {frozenset({"txn_1/gross", "gl_P1/1"}), frozenset({"txn_2/gross", "gl_P2/1"})}
+
+
+@pytest.mark.parametrize("strategy", [lambda p: match_exact_references(p, kinds=("invoice",), score=0.99), match_fuzzily], ids=["exact", "fuzzy"])
+def test_a_refund_posted_with_the_wrong_sign_is_no_posting_of_the_charge(strategy):
+    charge = stripe("txn_1", 5000, reference="INV-1001", name="Ada Brown")
+    assert sets(strategy(pool(charge, ledger("P1", 5000, "INV-1001", name="Ada Brown")))) == {frozenset({"txn_1/gross", "gl_P1/1"})}
+    assert sets(strategy(pool(charge, ledger("R1", 5000, "INV-1001 refund", name="Ada Brown")))) == set()
+
+
+def test_a_charge_and_its_refund_are_no_group_with_lines_of_another_amount():
+    rows = [stripe("txn_1", 1551, reference="INV-7"), stripe("txn_2", -1551, category="refund", reference="INV-7")]
+    named = [{**row, "text": "INV-1007"} for row in rows]
+    assert sets(match_reference_groups(pool(*named, ledger("P1", 1582, "INV-1007"), ledger("R1", -1582, "INV-1007 refund")))) == set()
+
+
+def test_a_summary_leaves_out_a_repeated_charge_and_is_off_by_rounding():
+    sales = [stripe(f"txn_{n}", 1000 + n, reference=f"INV-{n}") for n in range(1, 12)]
+    repeat = stripe("txn_99", 1001, reference="INV-1", occurred_at=datetime(2026, 10, 15, 20, tzinfo=UTC))
+    total = sum(1000 + n for n in range(1, 12))
+    line = ledger("S1", total + 3, f"Stripe sales {DAY.isoformat()}")
+    assert sets(match_near_sales(pool(*sales, repeat, line))) == {frozenset({"gl_S1/1", *(f"txn_{n}/gross" for n in range(1, 12))})}
+
+
+def test_sales_are_meant_without_the_refunds_where_most_refunds_have_lines_of_their_own():
+    sales = [stripe(f"txn_{n}", 1000 + n, name=f"Customer {n}") for n in range(1, 12)]
+    refunds = [stripe(f"txn_r{n}", -500 - n, category="refund") for n in range(1, 5)]
+    total = sum(1000 + n for n in range(1, 12))
+    whole = pool(*sales, *refunds, ledger("S1", total - 700, f"Stripe sales {DAY.isoformat()}"))
+    matched_already = pl.col("label").is_in(["txn_r1/gross", "txn_r2/gross", "txn_r3/gross"])
+    proposals = match_near_sales(replace(whole, items=whole.items.filter(~matched_already)))
+    assert sets(proposals) == {frozenset({"gl_S1/1", *(f"txn_{n}/gross" for n in range(1, 12))})}
