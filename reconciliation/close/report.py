@@ -42,7 +42,7 @@ def make_report(content: Content) -> bytes:
     blocks = [(str(book), str(currency)) for book, currency in statement.select("book", "currency").unique(maintain_order=True).iter_rows()]
     for block in blocks:
         parts += _block(content, block, is_alone=len(blocks) == 1)
-    parts += [*_matching(content), *_fees(content), *_coverage(content), *_controls(content)]
+    parts += [*_entries(content), *_matching(content), *_fees(content), *_coverage(content), *_controls(content)]
     body = "\n".join(parts)
     page = f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{_text(entity)} {_text(period)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n'
     return page.encode()
@@ -140,6 +140,24 @@ def _risk(breaks: pl.DataFrame, currency: str, name: str) -> list[str]:
     picture = _picture(charts.draw_money(shown, currency, label="label", amount="money_at_risk", title="money at risk"), "money at risk by cause")
     note = '<p class="quiet">The absolute amount times the probability of a true exception. The largest cases:</p>'
     return [heading, picture, note, _table(["cause", "reference", "date", f"amount, {currency}", "what to do"], rows, numbers=(3,))]
+
+
+def _entries(content: Content) -> list[str]:
+    lines = content.table("journal_entries.csv").filter(pl.col("account_role") == "clearing")
+    heading = "<h2>Entries</h2>"
+    if lines.is_empty():
+        return [heading, "<p>No entry is proposed.</p>"]
+    counted = lines.group_by("status", "currency").agg(pl.len(), debit=pl.col("debit").sum(), credit=pl.col("credit").sum()).sort("status", "currency")
+    rows = [
+        [row["status"], f"{row['len']:,}", row["currency"], readable_money(row["debit"], row["currency"]), readable_money(row["credit"], row["currency"])]
+        for row in counted.to_dicts()
+    ]
+    described = content.manifest.get("journal_import", {})
+    reasons = "".join(f"<li>{_text(reason)}</li>" for reason in described.get("reasons", ()))
+    files = ", ".join(dict.fromkeys(row["file"] for row in described.get("control", ())))
+    said = f"<p>To import: {_text(files)}, layout {_text(described['layout'])}.</p>" if files else "<p>No import file is written yet:</p>"
+    table = _table(["status", "entries", "currency", "debits to clearing", "credits to clearing"], rows, numbers=(1, 3, 4))
+    return [heading, table, said, f"<ul>{reasons}</ul>" if reasons else ""]
 
 
 def _matching(content: Content) -> list[str]:

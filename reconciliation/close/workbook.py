@@ -187,14 +187,31 @@ def _bridge(sheet: Sheet, content: Content) -> dict[tuple[str, str, str, str], i
         room -= shown.height
         places[line["book"], line["currency"], line["nature"], line["cause"]] = row
         row = _cause(sheet, line, own, shown, row, prior.get((line["book"], line["currency"], line["cause"]), 0))
+    row = _bridge_totals(sheet, content, places, row + 1)
     sheet.text(
         1, 0, "open the outline (+) to see a cause's items; smaller ones are added in one line where there are too many", italic=True, font_color="#5b6770"
     )
-    sheet.page.autofilter(2, 0, max(row - 1, 3), 13)
     sheet.page.print_area(0, 0, max(row - 1, 3), 12)
     sheet.page.freeze_panes(3, 2)
     sheet.page.repeat_rows(2)
     return places
+
+
+def _bridge_totals(sheet: Sheet, content: Content, places: Mapping[tuple[str, str, str, str], int], row: int) -> int:
+    """Add the causes of each book and currency up, and check them against the statement."""
+    bridge = content.table("statement.csv").filter(pl.col("section") == "bridge")
+    for line in bridge.filter(pl.col("line") == "total").to_dicts():
+        book, currency = line["book"], line["currency"]
+        unexplained = int(bridge.filter((pl.col("line") == "unexplained") & (pl.col("book") == book) & (pl.col("currency") == currency))["difference"].sum())
+        causes = [place for (name, code, _, _), place in places.items() if (name, code) == (book, currency)]
+        stated = line["difference"] - unexplained
+        sheet.text(row, 0, f"all causes, book {book}, {currency}", bold=True)
+        sheet.formula(row, 7, "=" + ("+".join(cell(place, 7) for place in causes) or "0"), stated, currency, bold=True, top=1)
+        sheet.text(row + 1, 0, "as stated, without unexplained")
+        sheet.amount(row + 1, 7, stated, currency)
+        sheet.check(row + 1, 8, f"={cell(row, 7)}-{cell(row + 1, 7)}", 0, currency)
+        row += 3
+    return row
 
 
 def _cause(sheet: Sheet, line: Mapping[str, Any], own: pl.DataFrame, shown: pl.DataFrame, row: int, prior: int) -> int:
@@ -208,7 +225,8 @@ def _cause(sheet: Sheet, line: Mapping[str, Any], own: pl.DataFrame, shown: pl.D
     sheet.page.write_number(row, 6, line["items"], sheet.workbook.style(num_format="#,##0", **style))
     sums = {7: line["difference"], 8: line["accepted"], 9: line["awaiting"]}
     for column, value in sums.items():
-        sheet.formula(row, column, f"=SUBTOTAL(9,{area(row + 1, last, column)})", value, currency, **style)
+        # A plain sum: SUBTOTAL would leave out the rows that the outline hides, in some programs whatever its number is.
+        sheet.formula(row, column, f"=SUM({area(row + 1, last, column)})", value, currency, **style)
     journals = own.filter(pl.col("journal_id") != "")["journal_id"].unique().sort().to_list()
     sheet.text(row, 10, ", ".join(journals[:3]) + (" …" if len(journals) > 3 else ""), **style)
     sheet.amount(row, 11, prior, currency, **style)
