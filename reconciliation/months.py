@@ -12,7 +12,9 @@ from typing import Any
 import orjson
 import polars as pl
 
+from reconciliation.close.coverage import cover_references
 from reconciliation.close.disputes import list_disputes
+from reconciliation.close.fees import list_fees
 from reconciliation.close.later_clearing import find_later_clearing
 from reconciliation.close.manifest import RETIRED, combine, describe_month
 from reconciliation.close.package import BookState, check_statement, package_files, write_draft, write_version
@@ -56,6 +58,8 @@ TABLES = [
     "disputes",
     "restatement",
     "audit_sample",
+    "fees",
+    "coverage",
 ]
 
 
@@ -197,6 +201,8 @@ def store_month(lake: Lake, result: Reconciliation, sources: Sources, *, proofs:
         "disputes": list_disputes(sources, month, before=_before(lake, month, "disputes")),
         "restatement": list_restatement(lake, result),
         "audit_sample": result.audit_sample,
+        "fees": list_fees(sources, month),
+        "coverage": cover_references(sources, result.items, result.references, result.members),
     }
     described = describe_month(sources, month, model=model, proofs=proofs, accept_incomplete=accept_incomplete)
     description = {**described, "clearing": result.clearing}
@@ -323,6 +329,8 @@ def read_state(lake: Lake, scope: str) -> BookState:
         "disputes",
         "restatement",
         "audit_sample",
+        "fees",
+        "coverage",
     ]
     return BookState(**{name: loaded[name] for name in used}, facts=lake.facts(scope))
 
