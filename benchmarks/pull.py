@@ -2,7 +2,7 @@
 
     python benchmarks/pull.py --rows 50000 --peer-rows 10000 --memory-rows 1000000 --runs 3
 
-One line per way, latency and limit: rows per second, processor time per row (the reader's alone, to the finished table or, for the
+One line per way, latency and limit: rows per second to the finished table, what share that is of the 2,500 that 25 pages a second hold, processor time per row (the reader's alone, to the finished table or, for the
 peer, to typed objects), peak memory of the reader's process. The server is the sandbox in a process of its own, on rows that it
 computes; with a limit it answers 429 beyond 25 requests a second, as Stripe does. Medians of the runs. `--rows 0` leaves the speeds
 out, `--memory-rows 0` the large pull.
@@ -90,7 +90,7 @@ def main() -> None:
 
 def table(options: argparse.Namespace) -> None:
     print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, Python {platform.python_version()}, stripe {stripe.VERSION}")
-    print(f"{'way':<18}{'latency':>9}{'limit':>7}{'rows':>10}{'rows/s':>10}{'us CPU/row':>12}{'peak MB':>9}")
+    print(f"{'way':<18}{'latency':>9}{'limit':>7}{'rows':>10}{'rows/s':>10}{'of limit':>10}{'us CPU/row':>12}{'peak MB':>9}")
     for latency in (0.0, 0.15) if options.rows else ():
         for limit in (None, 25.0):
             for way, rows in (("pull", options.rows), ("auto_paging_iter", options.peer_rows)):
@@ -116,7 +116,8 @@ def line(way: str, *, rows: int, latency: float, limit: float | None, runs: int)
         print(f"{head}   {failed}")
         return
     speed, cpu, peak = (statistics.median(figure[name] for figure in figures) for name in ("speed", "cpu", "peak"))
-    print(f"{head}{speed:>10,.0f}{cpu:>12.1f}{peak:>9,.0f}", flush=True)
+    share = f"{speed / (limit * 100):.0%}" if limit else "-"
+    print(f"{head}{speed:>10,.0f}{share:>10}{cpu:>12.1f}{peak:>9,.0f}", flush=True)
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:

@@ -160,7 +160,8 @@ class Lake:
             self._load(file, None if columns is None else [*columns, column]).filter(pl.col(column).is_in(days)).drop(column)
             for (file, column), days in sorted(by_file.items())
         ]
-        return pl.concat(frames) if frames else None
+        # Days that an earlier version wrote lack the columns that came since; what they would hold is not known.
+        return pl.concat(frames, how="diagonal") if frames else None
 
     def pulled_days(self, table: str, *, account: str) -> set[date]:
         """Return the local days that were pulled."""

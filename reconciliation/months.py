@@ -12,11 +12,14 @@ from typing import Any
 import orjson
 import polars as pl
 
+from reconciliation.close.coverage import cover_references
 from reconciliation.close.disputes import list_disputes
+from reconciliation.close.fees import list_fees
 from reconciliation.close.later_clearing import find_later_clearing
 from reconciliation.close.manifest import RETIRED, combine, describe_month
 from reconciliation.close.package import BookState, check_statement, package_files, write_draft, write_version
 from reconciliation.close.payouts import list_payouts
+from reconciliation.close.restatement import SCHEMA as RESTATEMENT
 from reconciliation.close.restatement import compare_versions, describe_status, list_late_changes
 from reconciliation.config import Book, LedgerAccount, Settings
 from reconciliation.errors import InputsMissingError, LockedPeriodError, SettingsError
@@ -55,6 +58,8 @@ TABLES = [
     "disputes",
     "restatement",
     "audit_sample",
+    "fees",
+    "coverage",
 ]
 
 
@@ -196,6 +201,8 @@ def store_month(lake: Lake, result: Reconciliation, sources: Sources, *, proofs:
         "disputes": list_disputes(sources, month, before=_before(lake, month, "disputes")),
         "restatement": list_restatement(lake, result),
         "audit_sample": result.audit_sample,
+        "fees": list_fees(sources, month),
+        "coverage": cover_references(sources, result.items, result.references, result.members),
     }
     described = describe_month(sources, month, model=model, proofs=proofs, accept_incomplete=accept_incomplete)
     description = {**described, "clearing": result.clearing}
@@ -212,6 +219,17 @@ def list_restatement(lake: Lake, result: Reconciliation) -> pl.DataFrame:
     if items is None or open_items is None:
         return late
     return pl.concat([late, compare_versions(describe_status(items, open_items), now, period=month.period, book=month.book.name)])
+
+
+def changes_since_lock(lake: Lake, settings: Settings, period: str) -> pl.DataFrame:
+    """Return `posted_into, change, currency, items, difference`: what has changed in a locked month since, as the later months found it."""
+    found = [pl.DataFrame(schema=RESTATEMENT)]
+    for scope in lake.scopes("month"):
+        rows = lake.read(scope, "restatement")
+        if rows is not None and scope.split("/")[1] in {book.name for book in settings.books}:
+            found.append(rows.filter((pl.col("period") == period) & (pl.col("posted_into") != "") & (pl.col("leg") == "books")))
+    grouped = pl.concat(found).group_by("posted_into", "change", "currency").agg(items=pl.len(), difference=pl.col("difference").sum())
+    return grouped.sort("posted_into", "change", "currency")
 
 
 def _before(lake: Lake, month: Month, table: str) -> pl.DataFrame | None:
@@ -311,6 +329,8 @@ def read_state(lake: Lake, scope: str) -> BookState:
         "disputes",
         "restatement",
         "audit_sample",
+        "fees",
+        "coverage",
     ]
     return BookState(**{name: loaded[name] for name in used}, facts=lake.facts(scope))
 

@@ -122,6 +122,11 @@ def _note_ties(files: pl.DataFrame, ties: pl.DataFrame) -> pl.DataFrame:
     return files.with_columns(proofs=proved.otherwise("proofs"), evidence=pl.concat_str(["evidence", missed], separator="; ", ignore_nulls=True))
 
 
+def with_card_country(sources: pl.DataFrame) -> pl.DataFrame:
+    """Add the card's country where a lake of an earlier version has none."""
+    return sources if "card_country" in sources.columns else sources.with_columns(card_country=pl.lit(None, dtype=pl.String))
+
+
 def assemble_sources(stripe: dict[str, pl.DataFrame], files: dict[str, pl.DataFrame], book: Book, *, complete_through: datetime) -> Sources:
     """Put together what one book is computed from: its own ledger accounts' lines of all that was read."""
     accounts = [account.account for account in book.ledger_accounts]
@@ -130,7 +135,7 @@ def assemble_sources(stripe: dict[str, pl.DataFrame], files: dict[str, pl.DataFr
         transactions=stripe["balance_transactions"],
         payouts=stripe["payouts"],
         members=stripe["payout_members"],
-        stripe_sources=stripe["stripe_sources"],
+        stripe_sources=with_card_country(stripe["stripe_sources"]),
         # A balance read after the last transaction that was pulled cannot be worked back.
         snapshots=stripe["balance_snapshots"].filter(pl.col("taken_at") <= complete_through),
         ledger_lines=files["ledger_lines"].filter(own),

@@ -9,6 +9,7 @@ from assets.cli.options import Config, Json, Period, parse_day
 from assets.cli.output import say, say_json, statement_rows, statement_text, tell
 from reconciliation.config import read_settings
 from reconciliation.lake import Lake
+from reconciliation.money import format_minor
 
 close = typer.Typer(help="Lock an accounting month, or show the state of one.", no_args_is_help=True)
 LOCK_WAIT_SECONDS = 60.0
@@ -109,11 +110,14 @@ def lock(period: Annotated[str, typer.Argument(help="Accounting month, such as 2
 
 @close.command("status")
 def status(period: Annotated[str, typer.Argument(help="Accounting month, such as 2026-10.")], config: Config = None, json: Json = False) -> None:
-    """Show the state of a month and where its package is.
+    """Show the state of a month, who signed its package, and what changed since it was locked.
 
     Example: reconcile close status 2026-10
     """
-    from reconciliation.months import locked_through, month_scope
+    from reconciliation.months import changes_since_lock, locked_through, month_scope
+    from reconciliation.review.decide import certifications
+    from reconciliation.review.log import open_log
+    from reconciliation.review.situation import package_hash
 
     settings = read_settings(config)
     settings.calendar.first_day(period)
@@ -122,8 +126,19 @@ def status(period: Annotated[str, typer.Argument(help="Accounting month, such as
     reconciled = all(lake.tables(month_scope(book.name, period)) is not None for book in settings.books)
     state = "locked" if locked and period <= locked else "open, reconciled" if reconciled else "open, not reconciled yet"
     latest = settings.path(settings.close.folder) / period / "latest"
-    package = str(latest) if latest.exists() else None
+    package, signed_hash = str(latest) if latest.exists() else None, package_hash(settings, period)
+    signed = {role: entry.by for role, entry in sorted(certifications(open_log(lake).entries(), period, signed_hash).items())} if signed_hash else {}
+    changes = changes_since_lock(lake, settings, period)
     if json:
-        say_json({"period": period, "state": state, "package": package})
+        changed = [{**row, "difference": format_minor(row["difference"], row["currency"])} for row in changes.to_dicts()]
+        say_json({"period": period, "state": state, "package": package, "package_sha256": signed_hash, "signed": signed, "changes_since_lock": changed})
         return
     say(f"{period}: {state}" + (f"; package: {package}" if package else f"; next: reconcile run --period {period}"))
+    if signed_hash:
+        say(f"package_sha256 {signed_hash}; " + (", ".join(f"certified as {role} by {name}" for role, name in signed.items()) or "nobody has certified it"))
+    for row in changes.to_dicts():
+        say(
+            f"since the lock: {row['items']} item(s) {row['change']}, {format_minor(row['difference'], row['currency'])} {row['currency']}, counted in {row['posted_into']}"
+        )
+    if changes.height:
+        say(f"restatement.csv of that month names them; to restate {period} instead: reconcile close unlock {period}")

@@ -11,6 +11,8 @@ import polars as pl
 from reconciliation.money import THREE_DECIMAL, ZERO_DECIMAL
 
 FORMULA_START = "^[=+\\-@\t\r\n\\x00＝＋－＠]"
+FORMULA_INSIDE = "([;\t])([=+\\-@＝＋－＠])"
+"""A spreadsheet whose list separator is `;` ends the cell there, whatever the quotes say, and what follows begins a cell of its own."""
 
 
 def money_text(amount: pl.Expr, currency: pl.Expr) -> pl.Expr:
@@ -68,5 +70,5 @@ def csv_bytes(frame: pl.DataFrame, columns: list[str], *, money: dict[str, str] 
 
 
 def _neutralized(column: pl.Expr) -> pl.Expr:
-    plain = column.str.replace_all(r"[\r\n\x00]+", " ")
+    plain = column.str.replace_all(r"[\r\n\x00]+", " ").str.replace_all(FORMULA_INSIDE, "${1}'${2}")
     return pl.when(column.str.contains(FORMULA_START)).then(pl.concat_str([pl.lit("'"), plain])).otherwise(plain)

@@ -24,6 +24,7 @@ from reconciliation.close.receipts import list_receipts
 from reconciliation.close.records import DECISIONS, SIGNOFFS, Records
 from reconciliation.close.roll_forward import roll_forward
 from reconciliation.close.seal import auditor, seal_manifest, sign_manifest
+from reconciliation.close.show import Content, show_package
 from reconciliation.config import Settings
 from reconciliation.errors import DefectError
 from reconciliation.lake import write_atomically
@@ -83,6 +84,8 @@ class BookState:
         disputes: from `list_disputes`.
         restatement: what changed in locked months.
         audit_sample: breaks drawn for audit among those accepted without a person.
+        fees: from `list_fees`.
+        coverage: from `cover_references`.
         facts: cut-off and the like, for the manifest.
     """
 
@@ -101,6 +104,8 @@ class BookState:
     disputes: pl.DataFrame
     restatement: pl.DataFrame
     audit_sample: pl.DataFrame
+    fees: pl.DataFrame
+    coverage: pl.DataFrame
     facts: dict[str, Any]
 
 
@@ -159,6 +164,9 @@ def package_files(states: list[BookState], manifest: dict[str, Any], records: Re
     described = {"layout": imports.layout, "control": list(imports.control), "reasons": list(imports.reasons)}
     complete = {**manifest, **records.manifest, "control_totals": _control_totals(states), "journal_import": described}
     files["audit.py"] = auditor()
+    signed = sign_manifest(complete, files, rows=rows)
+    shown = {**{name: table[0] for name, table in tables.items()}, "fees": all_books(lambda s: s.fees), "coverage": all_books(lambda s: s.coverage)}
+    files |= show_package(Content(shown, {name: table[2] for name, table in tables.items()}, signed))
     files["manifest.json"] = seal_manifest(sign_manifest(complete, files, rows=rows))
     return files
 

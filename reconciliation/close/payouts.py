@@ -2,6 +2,7 @@
 
 import polars as pl
 
+from reconciliation.matching.composition import propose_payout_lines
 from reconciliation.population import Month
 from reconciliation.sources import Sources
 
@@ -23,7 +24,7 @@ def list_payouts(sources: Sources, month: Month, items: pl.DataFrame, members: p
     booked = sources.transactions.select("stripe_account", failure_balance_transaction_id="balance_transaction_id", returned_at="created_at")
     known = (
         listed.join(booked, on=["stripe_account", "failure_balance_transaction_id"], how="left")
-        .join(_lines(sources, month), on=["stripe_account", "payout_id"], how="left")
+        .join(_composition(sources, month, listed), on=["stripe_account", "payout_id"], how="left")
         .join(_bank(items, members), on="item_id", how="left")
         .join(_ledger(items, members), on=["stripe_account", "balance_transaction_id"], how="left")
         .join(
@@ -33,7 +34,6 @@ def list_payouts(sources: Sources, month: Month, items: pl.DataFrame, members: p
         )
     )
     returned = pl.col("returned_at").is_not_null() & (pl.col("returned_at") < month.cut_off)
-    itemised = pl.col("lines").is_not_null()
     return known.select(
         "stripe_account",
         "payout_id",
@@ -60,8 +60,8 @@ def list_payouts(sources: Sources, month: Month, items: pl.DataFrame, members: p
         created=local,
         arrival_date=pl.col("arrival_on"),
         automatic=pl.col("is_automatic"),
-        itemised=pl.when(itemised).then(pl.lit("stripe")).otherwise(pl.lit("none")),
-        solutions=pl.lit(None, dtype=pl.Int64),
+        itemised=pl.col("itemised").fill_null("none"),
+        solutions=pl.col("solutions"),
         status_at_cutoff=pl.when(returned)
         .then(pl.lit("failed"))
         .when(pl.col("arrival_on") <= month.cut_off_on)
@@ -77,12 +77,21 @@ def list_payouts(sources: Sources, month: Month, items: pl.DataFrame, members: p
     ).sort("book", "currency", "created", "payout_id")
 
 
-def _lines(sources: Sources, month: Month) -> pl.DataFrame:
-    """Add up each payout's lines by what they are."""
+def _composition(sources: Sources, month: Month, listed: pl.DataFrame) -> pl.DataFrame:
+    """Add up what Stripe lists under each payout, and what is proposed for those under which it lists nothing."""
     made = sources.payouts.filter(pl.col("created_at") < month.cut_off)
     own = made.select("stripe_account", "balance_transaction_id")
     keys = ["stripe_account", "balance_transaction_id"]
     lines = sources.members.join(made, on=["stripe_account", "payout_id"], how="semi").join(own, on=keys, how="anti").join(sources.transactions, on=keys)
+    proposed = propose_payout_lines(sources.transactions, payouts=made, members=sources.members, wanted=listed)
+    asked = proposed.select("stripe_account", "payout_id", "solutions", itemised=pl.when("places_found").then(pl.lit("proposed")).otherwise(pl.lit("none")))
+    chosen = proposed.filter("places_found").explode("balance_transaction_id").join(sources.transactions, on=keys)
+    stated = _sums(lines).with_columns(solutions=pl.lit(None, dtype=pl.Int64), itemised=pl.lit("stripe"))
+    return pl.concat([stated, asked.join(_sums(chosen), on=["stripe_account", "payout_id"], how="left").select(stated.columns)])
+
+
+def _sums(lines: pl.DataFrame) -> pl.DataFrame:
+    """Add up lines of payouts by what they are."""
     category, amount = pl.col("reporting_category"), pl.col("amount_minor")
     is_other = ~category.is_in(["charge", "refund", "dispute", "dispute_reversal", *FEE_ROWS])
     return lines.group_by("stripe_account", "payout_id").agg(

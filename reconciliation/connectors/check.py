@@ -16,8 +16,8 @@ from reconciliation.connectors.bank.csv_statement import bank_profiles
 from reconciliation.connectors.bank.reader import is_statement, read_bank, read_statement
 from reconciliation.connectors.inbox import FILE_BYTES_MAX, InboxFile, file_name, read_content
 from reconciliation.connectors.ledger.reader import ledger_profiles, read_export, read_ledger
-from reconciliation.connectors.tabular.cells import open_grids
-from reconciliation.connectors.tabular.detection import CONFIDENCE_MIN, try_layout
+from reconciliation.connectors.tabular.cells import CsvGrid, open_grids
+from reconciliation.connectors.tabular.detection import CONFIDENCE_MIN, Layout, find_incomplete, try_layout
 from reconciliation.errors import FileRefusedError, SettingsError
 from reconciliation.money import format_minor
 
@@ -73,12 +73,27 @@ def _kind(file: InboxFile, path: Path, settings: Settings) -> str:
     if is_statement(file.content):
         return "bank"
     best: dict[str, float] = {"ledger": 0.0, "bank": 0.0}
+    best_layout: Layout | None = None
+    systems = ledger_profiles(settings)
     for grid in open_grids(file.name, file.content):
-        for kind, profiles in (("ledger", ledger_profiles(settings)), ("bank", bank_profiles())):
+        for kind, profiles in (("ledger", systems), ("bank", bank_profiles())):
             layout = try_layout(grid, profiles)
-            if layout and layout.confidence >= CONFIDENCE_MIN:
+            if layout and layout.confidence >= CONFIDENCE_MIN and (kind == "ledger" or not find_incomplete(systems, layout)):
+                if kind == "ledger" and layout.confidence > best["ledger"]:
+                    best_layout = layout
                 best[kind] = max(best[kind], layout.confidence)
+    # A plain table is the ledger's where it is on a ledger account; with other accounts, or none, it is as well a bank's.
+    if best["bank"] and best_layout and not best_layout.profile.signature and not best_layout.profile.is_mapping and not _names_account(file, settings):
+        return "bank"
     return "bank" if best["bank"] > best["ledger"] else "ledger"
+
+
+def _names_account(file: InboxFile, settings: Settings) -> bool:
+    """Tell whether a file names a ledger account of the settings; without any in the settings, every account may be one."""
+    names = {account.account for book in settings.books for account in book.ledger_accounts}
+    grids = open_grids(file.name, file.content)
+    texts = [grid.text if isinstance(grid, CsvGrid) else "\n".join(cell or "" for row in grid.cells.rows() for cell in row) for grid in grids]
+    return not names or any(name in text for name in names for text in texts)
 
 
 def _describe_ledger(file: InboxFile, settings: Settings) -> Description:

@@ -64,6 +64,7 @@ class StripeSource(dy.Schema):
     status = dy.String()
     reason = dy.String(nullable=True)
     balance_transaction_ids = dy.List(dy.String(), nullable=True)
+    card_country = dy.String(nullable=True)
 
 
 class Payout(dy.Schema):

@@ -20,6 +20,7 @@ ACCOUNT = "1050 Stripe Clearing"
 DIALECTS = {"comma": (",", ".", "utf-8"), "semicolon": (";", ",", "cp1252"), "tab": ("\t", ",", "utf-16")}
 ROWS = 12
 PLACES = (0, 5, ROWS - 1)
+SAMPLES = Path(__file__).parents[1] / "samples"
 
 
 @dataclass(frozen=True)
@@ -218,8 +219,9 @@ def broken_bytes() -> Iterator[Case]:
     yield Case("no rows", "header.csv", encode(table([], "comma"), "comma"), "exact", {})
     yield Case("a huge cell", "cell.csv", text.replace(b"INV-5", b"x" * 70_000), "refused")
     yield Case("a huge cell", "beyond.csv", text.replace(b"INV-5", b"x" * 200_000), "refused")
+    yield Case("too many columns", "one-more.csv", b",".join([b"x"] * 1_001) * 2, "refused")
     yield Case("too many columns", "columns.csv", (b"x," * 5_000 + b"x\n") * 3, "refused")
-    yield Case("one endless line", "line.csv", b"x" * 5_000_000, "refused")
+    yield Case("a huge cell", "line.csv", b"x" * 5_000_000, "refused")
 
 
 def workbooks() -> Iterator[Case]:
@@ -233,6 +235,7 @@ def workbooks() -> Iterator[Case]:
         return buffer.getvalue()
 
     bomb = archive({"xl/worksheets/sheet1.xml": b"0" * 120_000_000})
+    yield Case("a bomb", "small.xlsx", archive({"xl/worksheets/sheet1.xml": b"0" * 2_000_000}), "refused")
     yield Case("a bomb", "ratio.xlsx", bomb, "refused")
     yield Case("a bomb", "many.xlsx", archive({f"xl/worksheets/sheet{n}.xml": b"0" * 3_000_000 for n in range(40)}), "refused")
     yield Case("a damaged workbook", "cut.xlsx", bomb[: len(bomb) // 2], "refused")
@@ -244,80 +247,35 @@ def workbooks() -> Iterator[Case]:
     yield Case("a damaged workbook", "flipped.xlsx", bytes(flipped), "refused")
 
 
-GENERAL_LEDGER = """\
-Example Ltd,,,,,,,,
-General Ledger,,,,,,,,
-,Date,Transaction Type,Num,Name,Memo/Description,Split,Amount,Balance
-1050 Stripe Clearing,,,,,,,,
-,Beginning Balance,,,,,,,500.00
-,10/14/2026,Payment,1001,Ada,INV-1,1200 Receivables,"1,250.00","1,750.00"
-,10/15/2026,Journal Entry,JE-1,,fees,6210 Fees,(2.90),"1,747.10"
-,10/16/2026,Payment,1002,Bo,INV-2,1200 Receivables,"3,417.65","5,164.75"
-Total for 1050 Stripe Clearing,,,,,,,"4,664.75",
-"""
-JOURNAL = """\
-Date,Transaction Type,Num,Name,Memo/Description,Account,Debit,Credit
-10/14/2026,Payment,1001,Ada,INV-1,1050 Stripe Clearing,"1,250.00",
-,,,Ada,INV-1,Accounts Receivable (A/R),,"1,250.00"
-,,,,,,"1,250.00","1,250.00"
-10/15/2026,Journal Entry,JE-1,,fees,Stripe Fees,2.90,
-,,,,fees,1050 Stripe Clearing,,2.90
-,,,,,,2.90,2.90
-"""
-MT940 = """\
-:20:STARTUMS
-:25:GB29NWBK60161331926819
-:28C:00010/001
-:60F:C261001GBP1000,00
-:61:2610141014C1200,50NTRFNONREF//B1
-:86:STRIPE PAYOUT PO-1
-:61:2610150115D80,25NMSCRENT//B2
-:86:STRIPE FEES
-:62F:C261031GBP2120,25
-"""
-BAI2 = """\
-01,122099999,123456789,261101,0200,1,80,1,2/
-02,031001234,122099999,1,261031,2359,GBP,2/
-03,0123456789,GBP,010,100000,,,015,215000,,/
-16,195,120000,Z,PO-1,CUST,STRIPE PAYOUT/
-16,475,5000,Z,,CHK1,STRIPE FEES/
-49,440000,4/
-98,440000,1,6/
-99,440000,1,8/
-"""
-CAMT = """\
-<?xml version="1.0" encoding="UTF-8"?>
-<Document xmlns="urn:iso:std:iso:20022:tech:xsd:camt.053.001.02"><BkToCstmrStmt><Stmt><Acct><Id><IBAN>GB29NWBK60161331926819</IBAN></Id></Acct>
-<Bal><Tp><CdOrPrtry><Cd>OPBD</Cd></CdOrPrtry></Tp><Amt Ccy="GBP">1000.00</Amt><CdtDbtInd>CRDT</CdtDbtInd></Bal>
-<Bal><Tp><CdOrPrtry><Cd>CLBD</Cd></CdOrPrtry></Tp><Amt Ccy="GBP">2120.25</Amt><CdtDbtInd>CRDT</CdtDbtInd></Bal>
-<Ntry><Amt Ccy="GBP">1200.50</Amt><CdtDbtInd>CRDT</CdtDbtInd><Sts>BOOK</Sts><BookgDt><Dt>2026-10-14</Dt></BookgDt><AddtlNtryInf>STRIPE</AddtlNtryInf></Ntry>
-<Ntry><Amt Ccy="GBP">80.25</Amt><CdtDbtInd>DBIT</CdtDbtInd><Sts>BOOK</Sts><BookgDt><Dt>2026-10-15</Dt></BookgDt><AddtlNtryInf>STRIPE</AddtlNtryInf></Ntry>
-</Stmt></BkToCstmrStmt></Document>
-"""
+GENERAL_LEDGER = (SAMPLES / "quickbooks_general_ledger.csv").read_text(encoding="utf-8")
+JOURNAL = (SAMPLES / "quickbooks_journal.csv").read_text(encoding="utf-8")
+MT940 = (SAMPLES / "statement.sta").read_text(encoding="utf-8")
+BAI2 = (SAMPLES / "statement.bai").read_text(encoding="utf-8")
+CAMT = (SAMPLES / "statement.xml").read_text(encoding="utf-8")
 PROVED = {
-    "general-ledger.csv": (GENERAL_LEDGER, "4664.75"), "journal.csv": (JOURNAL, "1247.10"), "statement.sta": (MT940, "1120.25"),
-    "statement.bai": (BAI2, "1150.00"), "statement.xml": (CAMT, "1120.25"),
+    "general-ledger.csv": (GENERAL_LEDGER, {"GBP": "1247.10"}), "journal.csv": (JOURNAL, {"GBP": "1247.10"}), "statement.sta": (MT940, {"GBP": "1100.00"}),
+    "statement.bai": (BAI2, {"USD": "1150.00"}), "statement.xml": (CAMT, {"GBP": "1120.25"}),
 }  # fmt: skip
 
 
 def altered_proofs() -> Iterator[Case]:
     """Yield files that prove themselves, with a line lost, repeated, or a digit of their money changed."""
     for name, (text, net) in PROVED.items():
-        yield Case("sound and proved", name, text.encode(), "exact", {"GBP": net})
+        yield Case("sound and proved", name, text.encode(), "exact", net)
         generator = random.Random(name)
         lines = text.splitlines(keepends=True)
         for number in range(12):
             place = generator.randrange(len(lines))
             lost = "".join(lines[:place] + lines[place + 1 :])
-            yield Case("a line lost", f"{number}-{name}", lost.encode(), "either", {"GBP": net})
+            yield Case("a line lost", f"{number}-{name}", lost.encode(), "either", net)
             twice = "".join(lines[: place + 1] + lines[place:])
-            yield Case("a line twice", f"{number}-{name}", twice.encode(), "either", {"GBP": net})
+            yield Case("a line twice", f"{number}-{name}", twice.encode(), "either", net)
             spots = [found.start() for found in re.finditer(r"\d(?=\d*[.,]\d\d\b)|(?<=[.,]\d)\d\b|(?<=,)\d(?=\d{3,},)", text)]
             spot = generator.choice(spots)
             digit = str((int(text[spot]) + generator.randrange(1, 10)) % 10)
-            yield Case("a digit changed", f"{number}-{name}", (text[:spot] + digit + text[spot + 1 :]).encode(), "either", {"GBP": net})
+            yield Case("a digit changed", f"{number}-{name}", (text[:spot] + digit + text[spot + 1 :]).encode(), "either", net)
             cut = generator.randrange(1, len(text) - 1)
-            yield Case("a proved file cut short", f"{number}-{name}", text[:cut].encode(), "either", {"GBP": net})
+            yield Case("a proved file cut short", f"{number}-{name}", text[:cut].encode(), "either", net)
 
 
 def hostile_xml() -> Iterator[Case]:

@@ -1,6 +1,7 @@
 """The message for each kind of fault, kept beside a file that has it."""
 
 import importlib.util
+import re
 from pathlib import Path
 
 import pytest
@@ -20,5 +21,9 @@ def test_a_fault_is_refused_with_the_message_kept_beside_it(folder):
     assert write_messages.message_of(path, account="1050 Stripe Clearing") == (folder / "message.txt").read_text(encoding="utf-8")
 
 
-def test_there_is_a_message_for_every_kind_that_is_small_enough_to_keep():
-    assert len(FOLDERS) >= 25
+def test_there_is_a_message_for_every_kind_of_fault():
+    cases = write_messages.load_cases().cases()
+    kinds = {re.sub(r"\W+", "-", case.kind) for case in cases if case.outcome != "exact"}
+
+    assert kinds == {folder.name for folder in FOLDERS}
+    assert len(kinds) >= 25

@@ -10,7 +10,10 @@ from pathlib import Path
 
 import orjson
 import pytest
+import typer.testing
 
+from assets.cli.main import app
+from reconciliation.breaks.clearing import leave_to_people
 from reconciliation.classifier.verdicts import make_judge
 from reconciliation.classifier.versions import load_version
 from reconciliation.close.audit import audit_package
@@ -53,7 +56,7 @@ class Company:
 
     def run(self, period: str) -> Path:
         rates = read_rates(self.settings.path(self.settings.fx.rates))
-        return dry_month(self.lake, self.settings, period, stripe=self.stripe, clock=self.clock, score=self.score, rates=rates).package
+        return dry_month(self.lake, self.settings, period, stripe=self.stripe, clock=self.clock, score=self.score, rates=rates, policy=leave_to_people).package
 
     def package(self, period: str, version: str) -> Path:
         return self.settings.path(self.settings.close.folder) / period / version
@@ -85,6 +88,12 @@ def totals(package: Path) -> tuple[str, ...]:
     closing = lines["books", "closing"]
     transit = lines["cash", "in_transit_closing"]["difference"]
     return closing["stripe"], closing["ledger"], closing["difference"], lines["books", "posted_into_locked_month"]["ledger"], transit
+
+
+def call(*arguments: str) -> list[str]:
+    done = typer.testing.CliRunner().invoke(app, list(arguments))
+    assert done.exit_code == 0, done.output
+    return done.output.splitlines()
 
 
 def require_held(package: Path, *, before: Path | None = None) -> None:
@@ -134,6 +143,12 @@ def test_three_months_are_closed_reopened_and_restated(company):
     company.deliver("ledger/2026-10_late.csv", "ledger/2026-11.csv", "bank/2026-11.csv", "balances/november.csv")
     draft = company.run("2026-11")
     assert totals(draft) == ("494.02", "306.00", "188.02", "120.00", "0.00")
+    status = call("close", "status", "2026-10", "--config", str(company.settings.folder / "reconciliation.toml"))
+    assert status[-2:] == [
+        "since the lock: 1 item(s) appeared, 120.00 GBP, counted in 2026-11",
+        "restatement.csv of that month names them; to restate 2026-10 instead: reconcile close unlock 2026-10",
+    ]
+    assert "certified as preparer by anna, certified as reviewer by ben" in status[1]
     changes = [(row["period"], row["change"], row["item_id"], row["difference"], row["posted_into"]) for row in table(draft, "restatement.csv")]
     assert changes == [("2026-10", "appeared", LATE, "120.00", "2026-11")]
     company.certify("2026-11")

@@ -23,6 +23,7 @@ from reconciliation.classifier.training import undecided
 from reconciliation.connectors.stripe.pull import Pulled, pull_balance_transactions
 from reconciliation.errors import BusyError, DefectError, IncompletePullError, InputsMissingError, LockedPeriodError
 from reconciliation.lake import Lake
+from reconciliation.money import format_minor
 from reconciliation.months import lock_month, month_scope
 from reconciliation.simulation.dry_run import dry_company
 
@@ -174,10 +175,63 @@ def test_a_short_pull_is_refused_unless_it_is_accepted(workplace, instance, core
         return replace(pulled, frame=pulled.frame.filter(pl.col("reporting_category") != "refund"), raw=())
 
     losing = replace(core, pull_balance_transactions=short)
-    with pytest.raises(IncompletePullError, match="not complete"):
+    with pytest.raises(IncompletePullError, match=r"account self, GBP payments: .* txn_\w+ of "):
         run(workplace, instance, losing)
+    assert not (workplace.folder / "close").exists()
     run(workplace, instance, losing, accept_incomplete=True)
     assert workplace.lake.facts(month_scope("main", MONTH))["accepted_incomplete"] is True
+    # Every page says so, and those of a whole pull do not.
+    assert {last_column(file) for file in pages(workplace)} == {"incomplete_pull"}
+
+
+def test_the_pages_of_a_whole_pull_bear_no_mark(reconciled):
+    assert "incomplete_pull" not in {last_column(file) for file in pages(reconciled[0])}
+
+
+def pages(workplace) -> list[Path]:
+    found = sorted((workplace.folder / "close" / MONTH / "draft").glob("*.csv"))
+    assert len(found) >= 8
+    return found
+
+
+def last_column(file: Path) -> str:
+    return file.read_text(encoding="utf-8-sig").splitlines()[0].split(",")[-1]
+
+
+def test_reports_in_the_inbox_stand_for_lists_and_give_the_same_month(reconciled, workplace, instance, core):
+    listed = reconciled[0].lake.read_days("balance_transactions", account="self")
+    rows = listed.filter(~pl.col("type").str.starts_with("payout")).sort("created_at")
+    inbox = workplace.folder / "data" / "inbox" / "stripe_history"
+    inbox.mkdir(parents=True)
+    for currency in rows["currency"].unique().sort():
+        of_currency = rows.filter(currency=currency)
+        (inbox / f"{currency}.csv").write_text(as_report(of_currency))
+    asked = []
+
+    def reading(*arguments, **named) -> Pulled:
+        pulled = pull_balance_transactions(*arguments, **named)
+        asked.append((pulled, named["history"]))
+        return pulled
+
+    run(workplace, instance, replace(core, pull_balance_transactions=reading))
+    [(pulled, history)] = asked
+    assert sum(span.end - span.begin for span in history.covered) > 30 * 86_400
+    said = ["balance_transaction_id", "net_minor", "fee_minor", "type", "source_id", "created_at"]
+    assert_frame_equal(pulled.frame.select(said), listed.select(said), check_row_order=False)
+    balances = [place.lake.read(month_scope("main", MONTH), "balances") for place in (workplace, reconciled[0])]
+    assert_frame_equal(*balances)
+
+
+def as_report(rows: pl.DataFrame) -> str:
+    """Write rows as Stripe's itemised reports of activity are written."""
+    money = {"gross": "amount_minor", "fee": "fee_minor", "net": "net_minor"}
+    cells = rows.select(
+        "balance_transaction_id", pl.col("created_at").dt.strftime("%Y-%m-%d %H:%M:%S").alias("created_utc"), pl.col("available_at").dt.strftime("%Y-%m-%d").alias("available_on_utc"),
+        "currency", "reporting_category", "source_id", "description", *(pl.col(column).alias(name) for name, column in money.items()),
+    )  # fmt: skip
+    for name in money:
+        cells = cells.with_columns(pl.Series(name, [format_minor(minor, currency) for minor, currency in cells.select(name, "currency").rows()]))
+    return cells.write_csv()
 
 
 def test_without_a_pull_the_lake_must_hold_one(workplace, instance, core):

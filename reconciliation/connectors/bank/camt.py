@@ -72,6 +72,8 @@ def _parse(file: str, content: bytes) -> etree._Element:
     if root is not None and _tag(root) in _MESSAGES:
         return root
     message = _NAMESPACE.search(etree.QName(document).namespace or "")
+    if _tag(document) == "Workbook":
+        raise FileRefusedError(file=file, message="is a workbook of the XML form that some systems call .xls; open it in a spreadsheet and save it as .xlsx")
     found = message[1].upper() if message else f"<{_tag(document)}>"
     raise FileRefusedError(file=file, message=f"is {found}, not a CAMT statement; ask the bank for CAMT.053")
 

@@ -37,7 +37,8 @@ def read_csv_statement(grid: Grid, *, day_first: bool | None, default_currency: 
     faults = Faults(table.file)
     lines = _signed(table, faults).with_columns(
         currency=pl.when(pl.col("currency") == "").then(pl.lit(default_currency)).otherwise(pl.col("currency").str.to_uppercase()),
-        bank_account=pl.col("account").str.replace_all(r"\s", "").str.to_uppercase(),
+        bank_account=pl.col("account").str.replace_all(r"[\s']", "").str.to_uppercase(),
+        is_booked=~pl.col("posting").str.to_lowercase().is_in(list(table.layout.profile.non_posting_words)),
     )
     odd = lines.filter(~pl.col("currency").str.contains("^[A-Z]{3}$"))
     faults.add_rows(odd, column=table.layout.header("currency"), cell="currency", message="{cell} is not a currency code such as GBP; write the code")
@@ -54,7 +55,7 @@ def read_csv_statement(grid: Grid, *, day_first: bool | None, default_currency: 
     frame = lines.select(
         "row", "bank_account", "currency", "amount_minor", "counterparty", "reference",
         statement=pl.lit(1, dtype=pl.Int64),
-        booked_on="day", value_on="value_day", description=pl.col("memo").str.replace_all(r"\s+", " "), is_booked=pl.lit(True),
+        booked_on="day", value_on="value_day", description=pl.col("memo").str.replace_all(r"\s+", " "), is_booked=pl.col("is_booked"),
     ).select(list(LINES_SCHEMA))  # fmt: skip
     layout = table.layout
     return BankFile(
@@ -98,8 +99,9 @@ def _prove_balance(lines: pl.DataFrame, table: Table, faults: Faults) -> tuple[t
     if "balance" not in table.layout.fields:
         return ()
     balance = pl.when(pl.col("balance_marker") == "DR").then(-pl.col("balance_thousandths")).otherwise("balance_thousandths")
-    known = lines.sort("row").with_columns(balance_is=balance).filter(pl.col("balance_is").is_not_null())
-    if known.height < 2 or known.height < lines.height:
+    booked = lines.filter("is_booked")
+    known = booked.sort("row").with_columns(balance_is=balance).filter(pl.col("balance_is").is_not_null())
+    if known.height < 2 or known.height < booked.height:
         return ()
     over = ["bank_account", "currency"] if lines["bank_account"].n_unique() > 1 and _is_own_account(lines) else ["currency"]
     checked = known.with_columns(
@@ -122,7 +124,7 @@ def _prove_period(lines: pl.DataFrame, table: Table, faults: Faults) -> tuple[tu
     opening, closing = found["opening"], found["closing"]
     if opening is None or closing is None or lines["currency"].n_unique() > 1:
         return ()
-    moved = int(lines["signed"].cast(pl.Int128).sum())
+    moved = int(lines.filter("is_booked")["signed"].cast(pl.Int128).sum())
     if opening[1] + moved != closing[1]:
         shown = [show_thousandths(amount) for amount in (opening[1], moved, opening[1] + moved, closing[1])]
         message = f"opening {shown[0]} (row {opening[0]}) + lines {shown[1]} = {shown[2]}, but the closing balance is {shown[3]}"

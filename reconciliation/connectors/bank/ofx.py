@@ -1,14 +1,17 @@
 """OFX and QFX files (version 1, SGML, and version 2, XML) -> booked entries.
 
 An element of version 1 with a value has no end tag; the document is brought to XML by closing those, and lxml reads both. The
-day of an entry is the day as written: `20261031000000[+1:CET]` is 31 October, which a conversion to UTC would move. OFX states a closing balance and
-no opening one, so there is nothing to tie out; it is compared only with the statement's own entries' identifiers (FITID), each of
-which may stand once.
+day of an entry is the day as written: `20261031000000[+1:CET]` is 31 October, which a conversion to UTC would move.
+
+OFX states a closing balance (LEDGERBAL) and seldom an opening one (a BAL whose name begins with "opening" or "beginning"). Where it does, opening
++ entries = closing. Where a file has several statements of an account, the closing balance of one is what the next opens with. In any
+case an identifier (FITID) may stand once in a statement.
 """
 
 import re
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
+from typing import NamedTuple
 
 import polars as pl
 from lxml import etree
@@ -17,7 +20,7 @@ from reconciliation.connectors.bank.statement import LINES_SCHEMA, BankFile, acc
 from reconciliation.connectors.tabular.cells import decode_text
 from reconciliation.connectors.tabular.faults import Faults, show_cell
 from reconciliation.errors import FileRefusedError
-from reconciliation.money import parse_minor
+from reconciliation.money import format_minor, parse_minor
 
 _START = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:OFXHEADER:|<\?xml[^>]*\?>\s*(?:<!--.*?-->\s*)*<\?OFX|<\?OFX|<OFX>)", re.IGNORECASE | re.DOTALL)
 _OPEN_VALUE = re.compile(r"<([A-Za-z0-9_.]+)>([^<]*[^<\s][^<]*)(?!\s*</\1>)(?=<|$)")
@@ -43,6 +46,7 @@ def read_ofx(file: str, content: bytes) -> BankFile:
     if not statements:
         raise FileRefusedError(file=file, message="holds no bank or card statement (STMTRS); download the statement again")
     rows: list[tuple[object, ...]] = []
+    read: list[_Statement] = []
     for number, statement in enumerate(statements, start=1):
         currency = _text(statement, "CURDEF").upper()
         account = account_identity(_text(statement, "BANKACCTFROM/ACCTID") or _text(statement, "CCACCTFROM/ACCTID"))
@@ -60,9 +64,70 @@ def read_ofx(file: str, content: bytes) -> BankFile:
                     row=row, column="FITID", message=f"the identifier {show_cell(key)} stands at entry {seen[key]} already; download the statement again"
                 )
             seen[key] = row
+        read.append(_statement(statement, account, currency, rows[len(rows) - len(entries) :], len(rows) - len(entries) + 1, faults))
+    faults.raise_any()
+    tied = _tie_out(read, faults)
     faults.raise_any()
     lines = pl.DataFrame(rows, schema=LINES_SCHEMA, orient="row")
-    return BankFile(file, "ofx", 1.0, encoding, ".", "year_first", lines, (("identifiers_are_unique", True),))
+    return BankFile(file, "ofx", 1.0, encoding, ".", "year_first", lines, (("identifiers_are_unique", True), *tied))
+
+
+class _Statement(NamedTuple):
+    """What a statement says of itself; balances in minor units, None where it states none."""
+
+    account: str
+    currency: str
+    first_row: int
+    first_day: str
+    last_day: str
+    moved: int
+    opening: int | None
+    closing: int | None
+
+
+def _statement(element: etree._Element, account: str, currency: str, entries: list[tuple[object, ...]], first_row: int, faults: Faults) -> _Statement:
+    moved = sum(int(str(entry[6])) for entry in entries if entry[6] is not None)
+    is_of_one_currency = all(entry[5] == currency for entry in entries)
+    openings = [balance for balance in element.iter("BAL") if _text(balance, "NAME").lower().startswith(("opening", "beginning"))]
+    opening = _balance(openings[0], "VALUE", currency, first_row, faults) if len(openings) == 1 else None
+    closing = _balance(element, "LEDGERBAL/BALAMT", currency, first_row, faults) if is_of_one_currency else None
+    first, last = (_text(element, f"BANKTRANLIST/{name}")[:8] for name in ("DTSTART", "DTEND"))
+    return _Statement(account, currency, first_row, first, last, moved, opening, closing)
+
+
+def _balance(element: etree._Element, path: str, currency: str, row: int, faults: Faults) -> int | None:
+    text = _text(element, path)
+    try:
+        return parse_minor(text.replace(",", ".") if re.fullmatch(r"[+-]?\d+,\d+", text) else text, currency) if text else None
+    except ValueError as error:
+        faults.add(row=row, column=path, message=f"{error}; download the statement again")
+        return None
+
+
+def _tie_out(statements: list[_Statement], faults: Faults) -> tuple[tuple[str, bool], ...]:
+    """Check opening + entries = closing, where the opening is stated or is the closing balance of the statement before."""
+    tied = 0
+    by_account: dict[tuple[str, str], _Statement] = {}
+    for one in statements:
+        before = by_account.get((one.account, one.currency))
+        # A statement that overlaps the one before, or leaves days out, does not open with its closing balance.
+        follows = before is not None and one.first_day != "" and one.first_day == _next_day(before.last_day)
+        opening = one.opening if one.opening is not None else before.closing if before is not None and follows else None
+        if opening is not None and one.closing is not None:
+            tied += 1
+            if opening + one.moved != one.closing:
+                shown = [format_minor(amount, one.currency) for amount in (opening, one.moved, opening + one.moved, one.closing)]
+                message = f"opening {shown[0]} + entries {shown[1]} = {shown[2]}, but the closing balance is {shown[3]} {one.currency}"
+                faults.add(row=one.first_row, column="LEDGERBAL", message=f"{message}; an entry is missing or altered: download it again")
+        by_account[(one.account, one.currency)] = one
+    return (("opening_plus_entries_is_closing", True),) if tied else ()
+
+
+def _next_day(text: str) -> str:
+    try:
+        return (date(int(text[:4]), int(text[4:6]), int(text[6:8])) + timedelta(days=1)).strftime("%Y%m%d")
+    except ValueError:
+        return ""
 
 
 def _parse(file: str, text: str) -> etree._Element:

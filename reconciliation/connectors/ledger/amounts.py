@@ -155,6 +155,24 @@ def _signed_by_type(rows: pl.DataFrame, table: Table, profile: Profile, faults: 
     return rows
 
 
+def take_base_amounts(rows: pl.DataFrame, table: Table, *, base_currency: str) -> pl.DataFrame:
+    """Let the base amount stand for lines in another currency on an account in base currency, where the export gives both.
+
+    Args:
+        rows: lines with `base`, `currency` (the account's) and `currency_stated`.
+        table: what the lines come from.
+        base_currency: of the books.
+    """
+    if "base_amount" not in table.layout.fields:
+        return rows
+    translated = pl.col("base_amount_thousandths").fill_null(0).abs()
+    is_translated = (pl.col("currency") == base_currency) & (pl.col("currency_stated") != base_currency) & (pl.col("currency_stated") != "") & (translated > 0)
+    return rows.with_columns(
+        base=pl.when(is_translated).then(pl.col("base").sign() * translated).otherwise("base"),
+        currency_stated=pl.when(is_translated).then(pl.lit(base_currency)).otherwise("currency_stated"),
+    )
+
+
 def expand_contra(rows: pl.DataFrame, profile: Profile, *, account_key: pl.Expr) -> pl.DataFrame:
     """Add, below each row that names two accounts, the line of the second: the other way, by amount and tax.
 

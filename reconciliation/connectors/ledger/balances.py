@@ -17,7 +17,7 @@ from reconciliation.connectors.ledger.accounts import account_key, mapped_accoun
 from reconciliation.connectors.tabular.amounts import AmountReading, read_amounts, to_minor
 from reconciliation.connectors.tabular.cells import open_grids
 from reconciliation.connectors.tabular.dates import parse_period
-from reconciliation.connectors.tabular.detection import Layout, detect_layout
+from reconciliation.connectors.tabular.detection import Layout, detect_layout, refuse_duplicates
 from reconciliation.connectors.tabular.faults import Faults
 from reconciliation.connectors.tabular.profiles import Profile
 from reconciliation.connectors.tabular.reading import list_proofs
@@ -86,6 +86,7 @@ def _read_file(file: InboxFile, settings: Settings) -> _BalanceFile:
     grid = open_grids(file.name, file.content)[0]
     layout = detect_layout(grid, (BALANCES,))
     body = grid.body(delimiter=layout.delimiter, after_row=layout.header_row, width=len(layout.headers))
+    refuse_duplicates(grid.file, layout, body.frame)
     faults = Faults(grid.file)
     frame = body.frame.rename({f"c{place}": field for field, place in layout.fields.items()})
     absent = [name for name in ("currency", "period", "balance", "debit", "credit") if name not in layout.fields]

@@ -1,7 +1,7 @@
 """Lines of several exports -> for each line whether it is used, superseded by the same line of a newer export, or retired.
 
-An export covers, for each account, the dates from its first to its last line of each main period. Inside that the newest
-export alone counts. A line posted into another period than the export's main ones (a late posting that slipped in) widens
+A report that states its first and last day covers, for each of its accounts, all days between them. Another export covers, for each
+account, the dates from its first to its last line of each main period. Inside that the newest export alone counts. A line posted into another period than the export's main ones (a late posting that slipped in) widens
 nothing, so it cannot retire the rest of its month.
 
 Newest means: last delivered; then reaching to the latest date; then with most lines; then by hash. Never by name.
@@ -37,7 +37,8 @@ def apply_coverage(lines: pl.DataFrame) -> Covered:
     """Decide the fate of every line.
 
     Args:
-        lines: of all exports: `source_file`, `sha256`, `delivery`, `row`, `month` and the columns of `IDENTITY`.
+        lines: of all exports: `source_file`, `sha256`, `delivery`, `row`, `month`, `stated_from`, `stated_to` (null where the
+            export states no days) and the columns of `IDENTITY`.
     """
     lines = lines.join(_ranks(lines), on=["source_file", "sha256"], how="left", maintain_order="left")
     spans = _spans(lines)
@@ -45,11 +46,12 @@ def apply_coverage(lines: pl.DataFrame) -> Covered:
         return Covered(lines.with_columns(fate=pl.lit("used")), spans)
     newer = spans.rename({"rank": "newer_rank"}).select("account_key", "month", "covers_from", "covers_to", "newer_rank")
     days = lines.select("account_key", "month", "day", "rank").unique()
-    covered = (
-        days.join(newer, on=["account_key", "month"], how="inner")
-        .filter((pl.col("newer_rank") > pl.col("rank")) & pl.col("day").is_between("covers_from", "covers_to"))
-        .select("account_key", "month", "day", "rank", is_covered=pl.lit(True)).unique()
-    )  # fmt: skip
+    keys = ["account_key", "month", "day", "rank"]
+    is_newer = (pl.col("newer_rank") > pl.col("rank")) & pl.col("day").is_between("covers_from", "covers_to")
+    by_lines = days.join(newer, on=["account_key", "month"], how="inner").filter(is_newer).select(keys)
+    stated = _stated(lines).rename({"rank": "newer_rank"})
+    by_statement = days.join(stated, on="account_key", how="inner").filter(is_newer).select(keys)
+    covered = pl.concat([by_lines, by_statement]).unique().with_columns(is_covered=pl.lit(True))
     lines = lines.join(covered, on=["account_key", "month", "day", "rank"], how="left", maintain_order="left").with_columns(
         pl.col("is_covered").fill_null(value=False)
     )
@@ -69,6 +71,12 @@ def _ranks(lines: pl.DataFrame) -> pl.DataFrame:
     return ordered.select("source_file", "sha256", pl.col("rank").cast(pl.Int64))
 
 
+def _stated(lines: pl.DataFrame) -> pl.DataFrame:
+    """Return the days that exports state to cover, by account: `rank`, `account_key`, `covers_from`, `covers_to`."""
+    stating = lines.filter(pl.col("stated_from").is_not_null())
+    return stating.select("rank", "account_key", covers_from="stated_from", covers_to="stated_to").unique()
+
+
 def _spans(lines: pl.DataFrame) -> pl.DataFrame:
     months = lines.group_by("rank", "month").agg(pl.len().alias("count"), pl.col("day").min().alias("first"), pl.col("day").max().alias("last"))
     main = months.sort("rank", "count", "month").group_by("rank", maintain_order=True).last().select("rank", main="month", main_count="count")
@@ -85,6 +93,9 @@ def _spans(lines: pl.DataFrame) -> pl.DataFrame:
     return (
         lines.join(exported, on=["rank", "month"], how="semi")
         .group_by("rank", "source_file", "sha256", "account_key", "month")
-        .agg(pl.col("day").min().alias("covers_from"), pl.col("day").max().alias("covers_to"))
+        .agg(
+            pl.coalesce(pl.col("stated_from").first(), pl.col("day").min()).alias("covers_from"),
+            pl.coalesce(pl.col("stated_to").first(), pl.col("day").max()).alias("covers_to"),
+        )
         .sort("rank", "account_key", "month")
     )

@@ -15,7 +15,7 @@ from reconciliation.calendar import Calendar
 from reconciliation.config import Settings
 from reconciliation.connectors.inbox import InboxFile, raise_together
 from reconciliation.connectors.ledger.accounts import account_key, found_accounts, mapped_accounts, resolve_currency
-from reconciliation.connectors.ledger.amounts import account_amounts, base_amounts, expand_contra, has_foreign_amounts
+from reconciliation.connectors.ledger.amounts import account_amounts, base_amounts, expand_contra, has_foreign_amounts, take_base_amounts
 from reconciliation.connectors.ledger.coverage import Covered, apply_coverage
 from reconciliation.connectors.ledger.proofs import prove_export
 from reconciliation.connectors.tabular.cells import Grid, open_grids
@@ -150,6 +150,7 @@ def _read_sheet(file: InboxFile, grid: Grid, profiles: Sequence[Profile], settin
     other_base = lines.filter(~pl.col("base_currency").str.to_uppercase().is_in(["", base]))
     message = f"{{cell}} is the currency of the books in this export, but [entity] currency is {base}; export in {base}, or correct the settings"
     faults.add_rows(other_base, column=table.layout.header("base_currency"), cell="base_currency", message=message)
+    _refuse_other_base(table, base, faults)
     faults.raise_any()
     lines = base_amounts(lines, table, faults)
     faults.raise_any()
@@ -157,6 +158,15 @@ def _read_sheet(file: InboxFile, grid: Grid, profiles: Sequence[Profile], settin
     faults.raise_any()
     lines = expand_contra(_link_reversals(lines, profile), profile, account_key=account_key("contra_account"))
     return Export(file, table, lines, proofs)
+
+
+def _refuse_other_base(table: Table, base: str, faults: Faults) -> None:
+    """Refuse columns whose header names a currency that is not that of the books, where the system writes base amounts there."""
+    for field, codes in table.layout.header_currencies.items():
+        in_base = table.layout.profile.amount_currency == "base" and not field.startswith("foreign")
+        if in_base and base not in codes:
+            message = f"is in {' or '.join(sorted(codes))}, but [entity] currency is {base}; export in {base}, or correct the settings"
+            faults.add(row=table.layout.header_row, column=table.layout.header(field), message=message)
 
 
 def _link_reversals(lines: pl.DataFrame, profile: Profile) -> pl.DataFrame:
@@ -179,7 +189,10 @@ def _currency_code(profile: Profile, constant: str) -> pl.Expr:
 def _month(table: Table, calendar: Calendar, faults: Faults) -> pl.Series:
     """Return each line's accounting period: the one its ERP states, else that of its posting date."""
     is_number = pl.col("period").str.contains(r"^[0-9]{1,3}$") & (pl.col("fiscal_year") != "")
-    joined = pl.when(is_number).then(pl.col("period").str.strip_chars_start("0") + "/" + pl.col("fiscal_year")).otherwise("period")
+    number = pl.col("period").str.strip_chars_start("0")
+    special = [str(period) for period in table.layout.profile.special_periods if not calendar.periods]
+    regular = pl.when(number.is_in(special)).then(pl.lit("12")).otherwise(number)
+    joined = pl.when(is_number).then(regular + "/" + pl.col("fiscal_year")).otherwise("period")
     lines = table.lines.with_columns(period=joined)
     texts = lines.filter(pl.col("period") != "").group_by("period").agg(pl.col("row").min())
     listed = [name for name, _, _ in calendar.periods]
@@ -229,7 +242,7 @@ def _map_lines(export: Export, mapped: pl.DataFrame, settings: Settings) -> pl.D
     """
     table, base = export.table, settings.entity.currency
     faults = Faults(table.file)
-    lines = resolve_currency(export.lines, mapped, base_currency=base)
+    lines = take_base_amounts(resolve_currency(export.lines, mapped, base_currency=base), table, base_currency=base)
     unlisted = (
         pl.col("is_mapped")
         & ~pl.col("is_revaluation")
@@ -250,10 +263,13 @@ def _map_lines(export: Export, mapped: pl.DataFrame, settings: Settings) -> pl.D
     reversed_document = pl.when(pl.col("type").str.to_lowercase().is_in([name.lower() for name in table.layout.profile.reversal_types])).then(
         pl.col("created_from").str.extract(r"(?:^|#)\s*([^\s#]+)\s*$")
     )
+    first, last = table.covers or (None, None)
     return lines.select(
         "row", "is_contra", "day", "month", "account", "account_key", "is_mapped", "currency", "amount_minor", "base_amount_minor", "type", "counterparty", "memo", "poster",
+        stated_from=pl.lit(first, dtype=pl.Date), stated_to=pl.lit(last, dtype=pl.Date),
         source_file=pl.lit(table.file), sha256=pl.lit(export.file.sha256), delivery=pl.lit(export.file.delivery, dtype=pl.Int64),
-        document=pl.col("document").str.replace_all(r"\s+", " "), reference="reference",
+        document=pl.col("document").str.replace_all(r"\s+", " "),
+        reference=pl.concat_str("reference", "clearing_document", separator=" ").str.strip_chars(),
         reverses_document=pl.when(pl.col("reverses") != "").then("reverses").otherwise(reversed_document),
         without_document=pl.when(pl.col("document") == "").then(pl.concat_str("counterparty", "reference", "type", separator=_UNIT)).otherwise(pl.lit("")),
         rule=pl.when("is_non_posting").then(pl.lit("non_posting")).when(~pl.col("is_mapped")).then(pl.lit("other_account"))

@@ -34,6 +34,11 @@ SOURCE_AGE_MIN = timedelta(days=7)
 CAPTURE_DELAY = timedelta(days=1)
 """A captured charge may be without its transaction for a while when the capture is asynchronous."""
 
+WHOLE_PAYOUTS = ("HUF", "TWD")
+"""Charged with two decimals and paid out without any (https://docs.stripe.com/currencies#special-cases): the rest waits for a later payout."""
+
+WHOLE_UNIT_MINOR = 100
+
 # The first movement of an object's money is booked when the object is made or captured. Later ones (a dispute won, a transfer
 # reversed, a refund that fails) come months after it, so their source may be older than any pull.
 _FIRST_MOVEMENTS = ("charge", "payment", "refund", "payment_refund", "payout", "transfer", "application_fee", "topup")
@@ -252,10 +257,13 @@ def _check_payouts(itemised: pl.DataFrame, *, lines: pl.DataFrame) -> pl.DataFra
     totals = lines.group_by("stripe_account", "payout_id").agg(net=pl.col("net_minor").sum(), missing=pl.col("net_minor").null_count())
     compared = itemised.join(totals, on=["stripe_account", "payout_id"], how="left").with_columns(pl.col("net", "missing").fill_null(0))
     has_gap = pl.col("missing") > 0
+    rest = pl.col("net") - pl.col("amount_minor")
+    is_rest = pl.col("currency").is_in(list(WHOLE_PAYOUTS)) & (rest != 0) & (rest.abs() < WHOLE_UNIT_MINOR)
     cases = [
         (pl.col("is_old"), "noted", "payouts older than the earliest transaction pulled, not compared"),
         (has_gap & pl.col("may_hold_old"), "unproven", "payouts with lines not pulled, which may be older than the earliest transaction pulled"),
         (has_gap, "failed", "payouts with lines that were not pulled"),
+        (is_rest, "noted", "payouts in whole units; what is less than one unit stays on the balance"),
         (pl.col("net") != pl.col("amount_minor"), "failed", "payouts of another amount than their lines come to"),
     ]
     detail = pl.when(has_gap | pl.col("is_old")).then(pl.lit("")).otherwise(pl.format(" ({} against {})", _money("amount_minor"), _money("net")))

@@ -69,6 +69,8 @@ _SOURCE = {
     "billing_details.name": pl.String,
     "shipping.name": pl.String,
     "description": pl.String,
+    "payment_method_details.card.country": pl.String,
+    "payment_method_details.card_present.country": pl.String,
     "presentment_details.presentment_amount": pl.Int64,
     "presentment_details.presentment_currency": pl.String,
     "balance_transaction": pl.String,
@@ -292,6 +294,7 @@ def _finish_sources(raw: pl.DataFrame, account: str) -> dy.DataFrame[StripeSourc
             .list.drop_nulls()
             .list.unique()
             .list.sort(),
+            card_country=pl.coalesce("payment_method_details.card.country", "payment_method_details.card_present.country"),
         ),
         key="source_id",
     )
@@ -354,7 +357,7 @@ def _values(rows: Sequence[Mapping[str, Any]], field: str) -> list[Any]:
         return [[item.get(inner) for item in row.get(outer) or ()] for row in rows]
     outer, is_nested, inner = field.partition(".")
     if is_nested:
-        return [(row.get(outer) or {}).get(inner) for row in rows]
+        return _values([row.get(outer) or {} for row in rows], inner)
     return [row.get(field) for row in rows]
 
 

@@ -1,17 +1,18 @@
 """Stripe's itemised report CSVs -> the tables of the API, as a second source and a control total.
 
-Reads `balance_change_from_activity.itemized`, `payout_reconciliation.itemized` (also by payout), `payouts.itemized` and
+Reads `balance_change_from_activity.itemized`, `payout_reconciliation.itemized` (also by payout), those of connected accounts and
 `ending_balance_reconciliation.itemized`, in every version that has the columns below, whatever else it has. Reports write amounts in
 major units where the API writes minor ones; a report names no type, no balance type and no parts of the fee, so the type is the one that
 the category mostly has and the fee is one. A filtered report looks like a whole one: as a control total, what it lacks proves nothing and
 what it has must have been pulled; how reports take the place of lists is told in `history`.
 
-Left out: summary reports, and report runs, which would be a write.
+Left out: summary reports, `payouts.itemized`, which does not say when a movement was booked, and report runs, which would be a write.
 Alone: `read_report(Path("payout_reconciliation.csv"), account="self", time_zone="UTC")`.
 """
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,12 @@ from reconciliation.schemas.stripe import BalanceTransaction, PayoutMember
 BYTES_MAX = 4 * 2**30
 NEEDED = ("balance_transaction_id", "currency", "gross", "fee", "net", "reporting_category")
 _MONEY = r"^-?\d+(?:[.,]\d+)?$"
+CODE_LENGTH, SHOWN_MAX, DIGITS_SHOWN_MAX = 4, 40, 10
+"""Cells are shown as they are up to the length of a code, letters not beyond it, digits not where they may be somebody's number."""
+
+_ID = re.compile(r"[a-z]+_[A-Za-z0-9_]+")
+_HEADER = re.compile(r"[a-z]+(?:_[a-z]+)*")
+_LETTER, _DIGIT = re.compile(r"[^\W\d_]"), re.compile(r"\d")
 _MOMENTS = ("%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%d")
 
 
@@ -59,7 +66,8 @@ def read_report(path: Path, *, account: str, time_zone: str) -> Report:
     cells = _read_cells(path)
     missing = [name for name in NEEDED if name not in cells.columns]
     if missing or not {"created", "created_utc"} & set(cells.columns):
-        found = ", ".join(cells.columns[:12])
+        # A file without a header has its first row there, names of people included.
+        found = ", ".join(name if _HEADER.fullmatch(name) else mask(name) for name in cells.columns[:12])
         raise FileRefusedError(
             file=str(path),
             row=1,
@@ -189,8 +197,18 @@ def _moment(rows: pl.DataFrame, name: str, path: Path, *, time_zone: str) -> pl.
 def _refuse(faults: pl.DataFrame, column: str, path: Path, *, expected: str) -> None:
     if faults.height:
         more = f" (and {faults.height - 1} more rows)" if faults.height > 1 else ""
-        cell = str(faults["cell"][0])[:40]
-        raise FileRefusedError(file=str(path), row=faults["row"][0], column=column, message=f"{cell!r} for {faults['currency'][0]}{more}; expected {expected}")
+        cell, currency = (mask(str(faults[name][0])) for name in ("cell", "currency"))
+        raise FileRefusedError(file=str(path), row=faults["row"][0], column=column, message=f"{cell!r} for {currency}{more}; expected {expected}")
+
+
+def mask(cell: str) -> str:
+    """Show what a cell looks like, and no name or number of anybody that slipped into it.
+
+    >>> mask("10.005"), mask("usd"), mask("Ann Lee"), mask("4242 4242 4242 4242")
+    ('10.005', 'usd', 'xxx xxx', '9999 9999 9999 9999')
+    """
+    shown = cell if len(cell) <= CODE_LENGTH else _LETTER.sub("x", cell[:SHOWN_MAX])
+    return _DIGIT.sub("9", shown) if len(_DIGIT.findall(cell)) > DIGITS_SHOWN_MAX else shown
 
 
 def _text(rows: pl.DataFrame, name: str, default: str | None) -> pl.Expr:
@@ -203,9 +221,10 @@ def _checked(frame: pl.DataFrame, path: Path) -> dy.DataFrame[BalanceTransaction
     broken = result.failure.counts()
     if broken:
         ids = result.failure.invalid()["balance_transaction_id"].fill_null("?")
+        named = ", ".join(name if _ID.fullmatch(name) else mask(name) for name in ids.head(10))
         row = plain.filter(pl.col("balance_transaction_id").fill_null("?") == ids[0])["row"].first()
         rules = ", ".join(f"{rule} ({count})" for rule, count in sorted(broken.items()))
-        raise FileRefusedError(file=str(path), row=row, message=f"breaks {rules}: {', '.join(ids.head(10))}; download the report again")  # type: ignore[arg-type]
+        raise FileRefusedError(file=str(path), row=row, message=f"breaks {rules}: {named}; download the report again")  # type: ignore[arg-type]
     return result.result
 
 

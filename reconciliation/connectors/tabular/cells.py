@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Literal
 
 import fastexcel
 import polars as pl
@@ -32,7 +33,12 @@ _COMPRESSED = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"BZh": "bzip2", b"\xf
 _OLD_WORKBOOK = b"\xd0\xcf\x11\xe0"
 # Letters of western languages and typographic marks as UTF-8 writes them: beside bytes that are no UTF-8 they show two encodings in one file.
 _UTF8_TRACES = re.compile(rb"[\xc3-\xc5][\x80-\xbf]|\xe2\x82\xac|\xe2\x80[\x90-\xa6]")
+_MARKUP = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:\?xml|!doctype|html|table|workbook|head|body|meta|style)", re.IGNORECASE)
 _SEPARATOR_LINE = re.compile(r"sep=(.)\r?\n?", re.IGNORECASE)
+
+
+class _TooWideError(FileRefusedError):
+    """A row has more columns than are read, whatever its header is."""
 
 
 @dataclass(frozen=True)
@@ -64,21 +70,34 @@ class CsvGrid:
         try:
             for record in islice(_records(self, delimiter, self.text[:HEAD_CHARACTERS]), count + is_cut):
                 found.append([cell.strip() for cell in record])  # noqa: PERF401  # what came before a fault is kept
+        except _TooWideError:
+            raise
         except FileRefusedError:
             return found
         return found[:-1] if is_cut else found
 
-    def body(self, *, delimiter: str, after_row: int, width: int) -> Body:
+    def body(self, *, delimiter: str, after_row: int, width: int, quoted: bool = True) -> Body:
         """Read all records behind a row.
+
+        Args:
+            delimiter: what separates cells.
+            after_row: the header's row.
+            width: number of the header's cells.
+            quoted: False where the system writes no quoting: then a quote in a cell is a quote, unless cells of the header are quoted.
 
         Raises:
             FileRefusedError: an unclosed quote, a field over the limit.
         """
+        if not quoted and '"' in self.text and '"' not in self._line(after_row):
+            return self.body_by_record(delimiter=delimiter, after_row=after_row, width=width, quoted=False)
         if (quick := read_regular(self.text, delimiter=delimiter, after_row=after_row, width=width)) is not None:
             return Body(_strip(self.file, quick), {})
         return self.body_by_record(delimiter=delimiter, after_row=after_row, width=width)
 
-    def body_by_record(self, *, delimiter: str, after_row: int, width: int) -> Body:
+    def _line(self, row: int) -> str:
+        return next(islice(io.StringIO(self.text), row - 1, None), "")
+
+    def body_by_record(self, *, delimiter: str, after_row: int, width: int, quoted: bool = True) -> Body:
         """Read all records behind a row one by one, which any quoting allows.
 
         Raises:
@@ -87,7 +106,7 @@ class CsvGrid:
         columns = [f"c{index}" for index in range(width)]
         irregular: dict[int, int] = {}
         chunks = [pl.DataFrame(schema={"row": pl.Int64, **dict.fromkeys(columns, pl.String)})]
-        records = islice(_records(self, delimiter, self.text), after_row, None)
+        records = islice(_records(self, delimiter, self.text, quoted=quoted), after_row, None)
         row = after_row + 1
         while chunk := list(islice(records, ROWS_A_CHUNK)):
             if set(map(len, chunk)) != {width}:
@@ -113,9 +132,9 @@ class SheetGrid:
         del delimiter
         return [[(cell or "").strip() for cell in record] for record in self.cells.head(count).rows()]
 
-    def body(self, *, delimiter: str, after_row: int, width: int) -> Body:
+    def body(self, *, delimiter: str, after_row: int, width: int, quoted: bool = True) -> Body:
         """Return all rows behind a row."""
-        del delimiter
+        del delimiter, quoted
         columns = [f"c{index}" for index in range(width)]
         frame = self.cells.select(self.cells.columns[:width]).rename(dict(zip(self.cells.columns, columns, strict=False)))
         frame = frame.with_columns(pl.all().fill_null("")).with_row_index("row", offset=1).with_columns(pl.col("row").cast(pl.Int64)).slice(after_row)
@@ -137,6 +156,13 @@ def open_grids(file: str, content: bytes) -> list[Grid]:
         return list(_sheets(file, content))
     if content.startswith(_OLD_WORKBOOK):
         raise FileRefusedError(file=file, message="is a workbook of the old .xls format or has a password; save it as .xlsx or CSV without one")
+    if content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<" and _MARKUP.match(content):
+        what = (
+            "a workbook of the XML form that some systems call .xls"
+            if b"urn:schemas-microsoft-com:office:spreadsheet" in content[:4096]
+            else "a web page or XML"
+        )
+        raise FileRefusedError(file=file, message=f"is {what}, no table; open it in a spreadsheet and save it as .xlsx, or export CSV")
     for magic, name in _COMPRESSED.items():
         if content.startswith(magic):
             raise FileRefusedError(file=file, message=f"is compressed ({name}); unpack it first")
@@ -247,8 +273,9 @@ def _quotes_are_plain(text: str, delimiter: str) -> bool:
     return quotes == at_borders
 
 
-def _records(grid: CsvGrid, delimiter: str, text: str) -> Iterator[list[str]]:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+def _records(grid: CsvGrid, delimiter: str, text: str, *, quoted: bool = True) -> Iterator[list[str]]:
+    quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True, quoting=quoting)
     row = 0
     while True:
         try:
@@ -260,7 +287,7 @@ def _records(grid: CsvGrid, delimiter: str, text: str) -> Iterator[list[str]]:
             raise FileRefusedError(file=grid.file, row=row + 1, message=f"{reason} ({error}); export it again") from error
         row += 1
         if len(record) > COLUMNS_MAX:
-            raise FileRefusedError(file=grid.file, row=row, message=f"has {len(record):,} columns; at most {COLUMNS_MAX:,} are read")
+            raise _TooWideError(file=grid.file, row=row, message=f"has {len(record):,} columns; at most {COLUMNS_MAX:,} are read")
         yield record
 
 

@@ -62,6 +62,15 @@ class DateReading:
     faults: tuple[Fault, ...]
 
 
+def month_number(text: str) -> int | None:
+    """Return the number of a month by its name, or None where it is none.
+
+    >>> month_number("Okt."), month_number("March"), month_number("Total")
+    (10, 3, None)
+    """
+    return _MONTHS.get(text.casefold().strip("."))
+
+
 def without_time(column: str) -> pl.Expr:
     """Return an expression that cuts a time of day off a date column's texts."""
     return pl.col(column).str.replace(_TIME, "")
@@ -77,7 +86,10 @@ def read_dates(texts: pl.DataFrame, *, stated: DateOrder | None, day_first: bool
         span: first and last day of the file, which give dates without a year (`day_month`: 3110) theirs.
     """
     if stated == "day_month":
-        return _read_days_of_span(texts, span)
+        if texts.is_empty() or texts["text"].str.contains(r"^[0-9]{3,4}$").any():
+            return _read_days_of_span(texts, span)
+        # Programs that only imitate the format write whole dates.
+        stated = "day_first"
     parts: list[_Parts] = []
     faults: list[Fault] = []
     for text, row, column in texts.select("text", "row", "column").sort("row").iter_rows():

@@ -18,10 +18,11 @@ from reconciliation.connectors.tabular.dates import DateOrder
 from reconciliation.errors import SettingsError
 
 MOVEMENT_FIELDS = ("debit", "credit", "amount", "foreign_amount", "foreign_debit", "foreign_credit", "tax_amount")
-AMOUNT_FIELDS = (*MOVEMENT_FIELDS, "balance")
+AMOUNT_FIELDS = (*MOVEMENT_FIELDS, "balance", "base_amount")
 FIELDS = (
     "date", "value_date", "period", "fiscal_year", "type", "document", "line", "account", "contra_account", "counterparty", "memo", "reference", "poster",
     "currency", "base_currency", *AMOUNT_FIELDS, "indicator", "exchange_rate", "created_from", "reverses", "posting", "internal_id",
+    "clearing_document",
 )  # fmt: skip
 TOTAL_LABELS = (
     "total",
@@ -42,7 +43,7 @@ TOTAL_LABELS = (
 BALANCE_LABELS = (
     "opening balance", "beginning balance", "balance forward", "balance brought forward", "brought forward", "closing balance", "ending balance",
     "balance carried forward", "balance at end of period", "balance at start of period",
-    "anfangssaldo", "endsaldo", "solde initial", "solde final", "saldo inicial", "saldo final",
+    "kontostand", "letzter kontostand", "saldo am", "solde au", "saldo al", "anfangssaldo", "endsaldo", "solde initial", "solde final", "saldo inicial", "saldo final",
 )  # fmt: skip
 
 
@@ -54,6 +55,7 @@ class Preamble(BaseModel):
         first_day: its column with the first day of the export, written 20261001.
         last_day: its column with the last day.
         currency: its column with the currency.
+        year_from: its column with the first day of the fiscal year, for lines that leave the days out.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -62,6 +64,7 @@ class Preamble(BaseModel):
     first_day: int = Field(ge=1)
     last_day: int = Field(ge=1)
     currency: int | None = Field(default=None, ge=1)
+    year_from: int | None = Field(default=None, ge=1)
 
 
 class Profile(BaseModel):
@@ -100,6 +103,8 @@ class Profile(BaseModel):
         type_sides: type -> whether its unsigned amount is a debit or a credit, for systems that say it so.
         contra_types: types whose `contra_account` moves the other way by amount and tax; `*` stands for every type.
         preamble: what a line above the header states.
+        quotes: `none` where the system writes no quoting, so that a quote in a cell is a quote (unless the header is quoted).
+        special_periods: numbers of periods beyond the last month that adjust it; they belong to the twelfth.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -136,6 +141,8 @@ class Profile(BaseModel):
     type_sides: dict[str, Literal["debit", "credit"]] = Field(default_factory=dict)
     contra_types: tuple[str, ...] = ()
     preamble: Preamble | None = None
+    quotes: Literal["csv", "none"] = "csv"
+    special_periods: tuple[int, ...] = ()
 
     @field_validator("columns", mode="before")
     @classmethod

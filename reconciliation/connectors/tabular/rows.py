@@ -11,7 +11,7 @@ from typing import NamedTuple
 import polars as pl
 
 from reconciliation.connectors.tabular.dates import BEGINS_LIKE_A_DAY
-from reconciliation.connectors.tabular.detection import Layout
+from reconciliation.connectors.tabular.detection import HEADING_CELLS_MAX, Layout
 from reconciliation.connectors.tabular.faults import Faults
 from reconciliation.connectors.tabular.profiles import AMOUNT_FIELDS, MOVEMENT_FIELDS, Profile, cell_key
 
@@ -51,7 +51,7 @@ def classify_rows(rows: pl.DataFrame, layout: Layout) -> Rows:
     marked = rows.with_columns(is_plain=has_movement & has_day)
     others = marked.filter(~pl.col("is_plain"))
     kinds = _classify_others(others, layout, cell)
-    starts, events = _sections(kinds, layout.profile)
+    starts, events = _sections(kinds, layout)
     frame = marked.drop("is_plain").join(kinds.select("row", "kind", "label", "filled"), on="row", how="left", maintain_order="left")
     frame = frame.with_columns(pl.col("kind").fill_null("line"), pl.col("label").fill_null(""), is_sparse=(pl.col("filled") <= 1).fill_null(value=False))
     frame = frame.rename({f"c{place}": field for field, place in layout.fields.items()})
@@ -65,20 +65,33 @@ def classify_rows(rows: pl.DataFrame, layout: Layout) -> Rows:
 def refuse_unended(rows: Rows, layout: Layout, faults: Faults) -> None:
     """Refuse a report that ends before the total of its last account or document: it was cut short."""
     lines, totals = rows.frame.filter(pl.col("kind") == "line"), rows.frame.filter(pl.col("kind") == "total")
-    if layout.profile.carry_down and lines.height and (lines["row"].max() or 0) > (totals["row"].max() or 0):  # type: ignore[operator]
+    if layout.profile.carry_down and not _is_register(lines, totals, layout) and (lines["row"].max() or 0) > (totals["row"].max() or 0):  # type: ignore[operator]
         last = lines.sort("row").row(-1, named=True)["row"]
         faults.add(row=last, column="", message="the file ends before the totals of its last entry; it was cut short: export it again")
-    if not layout.profile.sections:
+    if not layout.profile.sections or "account" in layout.fields:
         return
+    if lines.is_empty() and totals.is_empty():
+        faults.add(
+            row=layout.header_row,
+            column="",
+            message="the report ends before the lines of its first account; it was cut short, or there are none: export the whole report again",
+        )
     ended: dict[str, int] = {}
-    for row, label in totals.select("row", "label").iter_rows():
-        key = totaled_section(label, layout.profile)
+    for row, label, section in totals.select("row", "label", "section").iter_rows():
+        key = totaled_section(label, layout.profile) or cell_key(section)
         ended[key] = max(row, ended.get(key, 0))
     last_lines = lines.filter(pl.col("section") != "").group_by("section").agg(pl.col("row").max())
     for section, row in last_lines.sort("row").iter_rows():
         if ended.get(cell_key(section), 0) < row:
             message = f"the lines of {section[:60]!r} end without its total; the file was cut short: export the whole report again"
             faults.add(row=row, column="", message=message)
+
+
+def _is_register(lines: pl.DataFrame, totals: pl.DataFrame, layout: Layout) -> bool:
+    """Tell lines of one account, each with its own date: a register has no documents to total, whatever its columns are called."""
+    if lines.is_empty():
+        return True
+    return totals.is_empty() and lines.height > 1 and (lines["date"] != "").all() and "account" in layout.fields and lines["account"].n_unique() == 1
 
 
 def carry_down(lines: pl.DataFrame, layout: Layout, breaks: pl.DataFrame) -> pl.DataFrame:
@@ -120,7 +133,7 @@ def _classify_others(rows: pl.DataFrame, layout: Layout, cell: dict[str, pl.Expr
     has_day = cell["date"].str.contains(BEGINS_LIKE_A_DAY)
     is_labeled = ~has_day | (cell["date"] == pl.col("label"))
     label = _plain(pl.col("label"))
-    says_total = (label.str.contains(_starts_with(profile.total_labels)) & is_labeled) | pl.col("label").str.contains(r"^\*+$")
+    says_total = (label.str.contains(_starts_with(profile.total_labels)) & is_labeled) | pl.col("label").str.contains(r"^\*+(?:\s|$)")
     balance = _starts_with(profile.balance_labels)
     says_balance = (label.str.contains(balance) & is_labeled) | (
         ~has_movement & pl.any_horizontal([pl.lit(False), *(_plain(word).str.contains(balance) for word in words)])
@@ -131,14 +144,19 @@ def _classify_others(rows: pl.DataFrame, layout: Layout, cell: dict[str, pl.Expr
     is_last = pl.col("row") == pl.col("row").max()
     is_section = pl.lit(profile.sections) & (pl.col("filled") == 1) & ~has_money & (is_sentence | ~is_last)
     if profile.section_pattern:
-        is_section = is_section & pl.lit(False) | (pl.col("label").str.contains(profile.section_pattern) & ~has_movement)
-    is_note = ~has_money & pl.when(pl.col("filled") == 1).then(is_sentence).otherwise(~has_day & ~names_entry)
+        is_section = pl.col("label").str.contains(profile.section_pattern) & ~has_movement & is_labeled & (pl.col("filled") <= HEADING_CELLS_MAX)
+    # A single cell below no header begins a document, as its number does; a line that was cut short would begin below one.
+    unnamed = [pl.col(f"c{index}") for index, header in enumerate(layout.headers) if not header]
+    is_beside = (_count_filled(unnamed) == 1) & ~is_last
+    is_note = ~has_money & pl.when(pl.col("filled") == 1).then(is_sentence | is_beside).otherwise(~has_day & ~names_entry)
+    is_bare_total = pl.lit(profile.sections) & says_total & label.str.contains(_starts_with(profile.section_totals))
     kind = (
         pl.when(pl.col("filled") == 0).then(pl.lit("blank"))
         .when(is_header).then(pl.lit("header"))
         .when(says_total & has_money).then(pl.lit("total"))
         .when(pl.lit(bool(profile.section_pattern)) & is_section).then(pl.lit("section"))
         .when(says_balance).then(pl.lit("balance"))
+        .when(is_bare_total).then(pl.lit("total"))
         .when(says_total & ~has_money).then(pl.lit("note"))
         .when((pl.col("filled_texts") == 0) & has_money).then(pl.lit("total"))
         .when(is_section).then(pl.lit("section"))
@@ -161,16 +179,23 @@ def _starts_with(labels: Sequence[str]) -> str:
     return rf"^(?:{alternatives})(?:[^\p{{L}}]|$)"
 
 
-def _sections(kinds: pl.DataFrame, profile: Profile) -> tuple[dict[str, int], list[Section]]:
-    """Follow headings and their totals down the file; a heading inside another is a sub-account."""
+def _sections(kinds: pl.DataFrame, layout: Layout) -> tuple[dict[str, int], list[Section]]:
+    """Follow headings and their totals down the file; a heading inside another is a sub-account, unless headings have a form of their own."""
+    profile = layout.profile
     starts: dict[str, int] = {}
     events: list[Section] = []
     stack: list[tuple[str, str]] = []
     if not profile.sections:
         return starts, events
+    for account in _accounts_above(layout):
+        stack = [(cell_key(account), account)]
+        starts[cell_key(account)] = layout.header_row
+        events = [Section(layout.header_row, account)]
     for row, kind, label in kinds.filter(pl.col("kind").is_in(["section", "total"])).select("row", "kind", "label").sort("row").iter_rows():
         if kind == "section":
             account = section_account(label, profile)
+            if profile.section_pattern:
+                stack = []
             stack.append((cell_key(account), account))
             starts[cell_key(account)] = row
         else:
@@ -180,6 +205,12 @@ def _sections(kinds: pl.DataFrame, profile: Profile) -> tuple[dict[str, int], li
                 stack = stack[: keys.index(key)]
         events.append(Section(row, stack[-1][1] if stack else ""))
     return starts, events
+
+
+def _accounts_above(layout: Layout) -> list[str]:
+    """Return the accounts that lines above the header name, where headings have a form by which they are told."""
+    pattern = layout.profile.section_pattern
+    return [section_account(cell, layout.profile) for line in layout.preamble for cell in line if pattern and re.search(pattern, cell)]
 
 
 def section_account(label: str, profile: Profile) -> str:

@@ -11,8 +11,8 @@ import polars as pl
 
 from reconciliation.connectors.tabular.amounts import AmountReading, read_amounts
 from reconciliation.connectors.tabular.cells import Body, Grid
-from reconciliation.connectors.tabular.dates import DateReading, read_dates, without_time
-from reconciliation.connectors.tabular.detection import Layout, detect_layout
+from reconciliation.connectors.tabular.dates import DateReading, Span, read_dates, without_time
+from reconciliation.connectors.tabular.detection import Layout, detect_layout, refuse_duplicates
 from reconciliation.connectors.tabular.faults import Faults
 from reconciliation.connectors.tabular.profiles import AMOUNT_FIELDS, FIELDS, Profile
 from reconciliation.connectors.tabular.rows import carry_down, classify_rows, refuse_unended
@@ -20,7 +20,7 @@ from reconciliation.connectors.tabular.totals import prove_totals
 from reconciliation.money import currency_exponent
 
 DATE_FIELDS = ("date", "value_date")
-_IDS = ("document", "internal_id", "reference", "account")
+_IDS = ("document", "internal_id", "reference", "account", "clearing_document")
 # What a spreadsheet makes of a long number: its last digits are lost.
 _MANGLED = r"^[0-9](?:[.,][0-9]+)?[eE]\+?[0-9]{1,3}$"
 
@@ -60,7 +60,14 @@ class Table:
     def evidence(self) -> str:
         """How profile, decimal mark and date order were told."""
         dates = f"dates {self.date_order}: {self.date_evidence}" if self.date_order else self.date_evidence
-        return f"header in row {self.layout.header_row}: {self.layout.evidence}; decimal mark {self.mark}: {self.mark_evidence}; {dates}"
+        stated = f"; it states to cover {self.covers[0]} to {self.covers[1]}" if self.covers else ""
+        return f"header in row {self.layout.header_row}: {self.layout.evidence}; decimal mark {self.mark}: {self.mark_evidence}; {dates}{stated}"
+
+    @property
+    def covers(self) -> Span | None:
+        """The days that the report states of itself, believed where all of its lines lie between them."""
+        stated = self.layout.covers
+        return stated if stated and self.lines["day"].is_between(*stated).all() else None
 
     @property
     def amount_fields(self) -> tuple[str, ...]:
@@ -81,7 +88,8 @@ def read_table(grid: Grid, profiles: Sequence[Profile], *, day_first: bool | Non
         FileRefusedError: no layout fits, a row is ragged, an amount or date cannot be read or the file contradicts itself; up to 20 faults at once.
     """
     layout = detect_layout(grid, profiles)
-    body = grid.body(delimiter=layout.delimiter, after_row=layout.header_row, width=len(layout.headers))
+    body = grid.body(delimiter=layout.delimiter, after_row=layout.header_row, width=len(layout.headers), quoted=layout.profile.quotes == "csv")
+    refuse_duplicates(grid.file, layout, body.frame)
     faults = Faults(grid.file)
     classified = classify_rows(body.frame, layout)
     rows = _add_absent(classified.frame, layout)
@@ -89,6 +97,9 @@ def read_table(grid: Grid, profiles: Sequence[Profile], *, day_first: bool | Non
     refuse_unended(classified, layout, faults)
     faults.raise_any()
     totals, balances = rows.filter(pl.col("kind") == "total"), rows.filter(pl.col("kind") == "balance")
+    if layout.profile.quotes == "none":
+        # Lists write the label of a grand total over several columns, which moves its amounts: it ends its lines and proves nothing.
+        totals = totals.filter(~pl.col("row").is_in([row for row, cells in body.irregular.items() if cells < len(layout.headers)]))
     lines = carry_down(rows.filter(pl.col("kind") == "line"), layout, totals)
     _refuse_mangled(lines, layout, faults)
     dates = _read_days(lines, layout, day_first=day_first, faults=faults)

@@ -1,6 +1,7 @@
 """MT940, MT942, BAI2 and OFX: read to the entries they hold; a file that lost, gained or changed an entry is refused."""
 
 import re
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -12,31 +13,9 @@ from reconciliation.connectors.bank.mt940 import read_mt940
 from reconciliation.connectors.bank.ofx import read_ofx
 from reconciliation.errors import FileRefusedError
 
-MT940 = """\
-:20:STARTUMS
-:25:GB29NWBK60161331926819
-:28C:00010/001
-:60F:C261001GBP1000,00
-:61:2610141014C1200,50NTRFNONREF//B1
-:86:STRIPE PAYOUT PO-1
-:61:2610150115D80,25NMSCRENT//B2
-:86:Rent
-:61:261016RC20,25NTRFNONREF//B3
-:86:returned
-:62F:C261031GBP2100,00
--
-"""
-BAI2 = """\
-01,122099999,123456789,261101,0200,1,80,1,2/
-02,031001234,122099999,1,261031,2359,USD,2/
-03,0123456789,USD,010,100000,,,015,215000,,/
-16,195,120000,Z,PO-1,CUST,STRIPE PAYOUT/
-88,continued/
-16,475,5000,V,261031,,CHK1,,CHECK PAID/
-49,440000,5/
-98,440000,1,7/
-99,440000,1,9/
-"""
+SAMPLES = Path(__file__).parents[3] / "samples"
+MT940 = (SAMPLES / "statement.sta").read_text(encoding="utf-8")
+BAI2 = (SAMPLES / "statement.bai").read_text(encoding="utf-8")
 OFX1 = """\
 OFXHEADER:100
 DATA:OFXSGML
@@ -152,3 +131,30 @@ OFX_FAULTS = {
 def test_an_ofx_file_that_cannot_be_trusted_is_refused(text, said):
     with pytest.raises(FileRefusedError, match=said):
         read_ofx("a.ofx", text.encode())
+
+
+def two_statements(*, first_day="20261101", closing="2120.50"):
+    """Return OFX1 with a second statement of the account behind it, whose entries add to 1,000.25."""
+    dated = OFX1.replace("<BANKTRANLIST>", "<BANKTRANLIST><DTSTART>20261001<DTEND>20261031")
+    body = OFX1[OFX1.index("<STMTTRNRS>") : OFX1.index("</BANKMSGSRSV1>")].replace("FITID>A", "FITID>B").replace("20261031", "20261130")
+    body = body.replace("<BANKTRANLIST>", f"<BANKTRANLIST><DTSTART>{first_day}<DTEND>20261130").replace("1200.50", "1080.50").replace("1120.25", closing)
+    return dated.replace("</BANKMSGSRSV1>", body + "</BANKMSGSRSV1>").encode()
+
+
+def test_a_statement_of_a_file_opens_with_what_the_one_before_closed_with():
+    assert ("opening_plus_entries_is_closing", True) in read_ofx("a.ofx", two_statements()).proofs
+
+    with pytest.raises(FileRefusedError, match=r"opening 1120\.25 \+ entries 1000\.25 = 2120\.50, but the closing balance is 2120\.51 GBP"):
+        read_ofx("a.ofx", two_statements(closing="2120.51"))
+
+
+def test_a_statement_that_leaves_days_out_is_not_tied_to_the_one_before():
+    assert ("opening_plus_entries_is_closing", True) not in read_ofx("a.ofx", two_statements(first_day="20261103", closing="9.00")).proofs
+
+
+def test_an_opening_balance_that_ofx_lists_is_tied_out():
+    listed = "</LEDGERBAL><BALLIST><BAL><NAME>Opening balance<DESC>o<BALTYPE>DOLLAR<VALUE>{}</BAL></BALLIST>"
+
+    assert ("opening_plus_entries_is_closing", True) in read_ofx("a.ofx", OFX1.replace("</LEDGERBAL>", listed.format("0.00")).encode()).proofs
+    with pytest.raises(FileRefusedError, match="opening 5\\.00"):
+        read_ofx("a.ofx", OFX1.replace("</LEDGERBAL>", listed.format("5.00")).encode())

@@ -97,3 +97,30 @@ def test_coverage_is_reported_for_the_main_period(export, settings):
     files = read_ledger([export(line("28/09/2026", "LATE", period="Sep 2026"), *october("A", "B", "C"))], settings=settings).files
 
     assert [str(day) for day in files.select("covers_from", "covers_to").row(0)] == ["2026-10-13", "2026-10-31"]
+
+
+def report(*rows, days="October 1-31, 2026", delivery=1):
+    """Return a general ledger report that states its days."""
+    lines = [f",{day},Journal Entry,{document},,m,Fees,{amount}," for day, document, amount in rows]
+    return ["Example Ltd,,,,,,,,", "General Ledger,,,,,,,,", f'"{days}",,,,,,,,', ",Date,Transaction Type,Num,Name,Memo/Description,Split,Amount,Balance",
+            "1050 Stripe Clearing,,,,,,,,", *lines, "Total for 1050 Stripe Clearing,,,,,,,,"]  # fmt: skip
+
+
+def test_a_report_that_states_its_days_retires_what_stood_before_its_first_and_behind_its_last_line(export, settings):
+    old = report(("10/02/2026", "A", "1.00"), ("10/20/2026", "B", "2.00"), ("10/31/2026", "C", "3.00"))
+    new = report(("10/20/2026", "B", "2.00"))
+    files = [export(*rows[1:], header=rows[0], delivery=delivery, name=f"{delivery}.csv") for delivery, rows in ((1, old), (2, new))]
+
+    reading = read_ledger(files, settings=settings)
+
+    assert reading.lines["document"].to_list() == ["B"]
+    assert sorted(reading.set_aside["rule"]) == ["retired", "retired", "superseded"]
+    assert reading.files.sort("source_file").select("covers_from", "covers_to").cast(str).rows() == [("2026-10-01", "2026-10-31")] * 2
+
+
+def test_stated_days_that_its_own_lines_leave_are_not_believed(export, settings):
+    old = report(("10/02/2026", "A", "1.00"), ("10/20/2026", "B", "2.00"))
+    new = report(("10/20/2026", "B", "2.00"), ("11/02/2026", "D", "4.00"))
+    files = [export(*rows[1:], header=rows[0], delivery=delivery, name=f"{delivery}.csv") for delivery, rows in ((1, old), (2, new))]
+
+    assert sorted(read_ledger(files, settings=settings).lines["document"]) == ["A", "B", "D"]

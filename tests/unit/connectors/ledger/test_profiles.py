@@ -12,6 +12,7 @@ from reconciliation.connectors.ledger.reader import ledger_profiles, read_export
 from reconciliation.errors import FileRefusedError
 from reconciliation.money import format_minor
 
+SAMPLES = Path(__file__).parents[3] / "samples"
 PROFILES = Path(__file__).parents[4] / "reconciliation" / "connectors" / "ledger" / "profiles"
 
 NETSUITE = """\
@@ -20,6 +21,18 @@ Internal ID,Date,Period,Type,Document Number,Name,Account,Memo,Debit,Credit,Curr
 9002,15/10/2026,Oct 2026,Journal,JE-2,,1050 Stripe Clearing,reversal,,100.00,GBP,Journal #JE-1,Bo
 9003,16/10/2026,Oct 2026,Sales Order,SO-1,Ada,1050 Stripe Clearing,order,5.00,,GBP,,Bo
 ,,,,,,,Total,"1,105.00",100.00,,,
+"""
+NETSUITE_GENERAL_LEDGER = """\
+Example Ltd,,,,,,,
+General Ledger,,,,,,,
+Oct 2026,,,,,,,
+,,,,,,,
+Account,Type,Date,Document Number,Name,Debit,Credit,Balance
+1050 - Stripe Clearing,,,,,,,£500.00
+,Payment,14/10/2026,PYMT1,Ada,"£1,250.00",,"£1,750.00"
+,Journal,15/10/2026,JE1,,,£2.90,"£1,747.10"
+Total - 1050 - Stripe Clearing,,,,,"£1,250.00",£2.90,"£1,747.10"
+Total,,,,,"£1,250.00",£2.90,"£1,747.10"
 """
 XERO_JOURNAL = """\
 Example Ltd
@@ -57,36 +70,8 @@ XERO_MANUAL = """\
 October fees,14/10/2026,Stripe fees,404,Tax Exempt,2.90,,,,
 October fees,14/10/2026,Stripe fees,1050 Stripe Clearing,Tax Exempt,-2.90,,,,
 """
-QBO_JOURNAL = """\
-Example Ltd,,,,,,,
-Journal,,,,,,,
-"October 1-31, 2026",,,,,,,
-,,,,,,,
-Date,Transaction Type,Num,Name,Memo/Description,Account,Debit,Credit
-10/14/2026,Payment,1001,Ada,INV-1,1050 Stripe Clearing,"1,250.00",
-,,,Ada,INV-1,Accounts Receivable (A/R),,"1,250.00"
-,,,,,,"1,250.00","1,250.00"
-10/15/2026,Journal Entry,JE-1,,fees,Stripe Fees,2.90,
-,,,,fees,1050 Stripe Clearing,,2.90
-,,,,,,2.90,2.90
-TOTAL,,,,,,"1,252.90","1,252.90"
-"Thursday, Nov 05, 2026 08:00:00 AM GMT",,,,,,,
-"""
-QBO_GENERAL_LEDGER = """\
-Example Ltd,,,,,,,,
-General Ledger,,,,,,,,
-,Date,Transaction Type,Num,Name,Memo/Description,Split,Amount,Balance
-1050 Stripe Clearing,,,,,,,,
-,Beginning Balance,,,,,,,500.00
-,10/14/2026,Payment,1001,Ada,INV-1,1200 Receivables,"1,250.00","1,750.00"
-,10/15/2026,Journal Entry,JE-1,,fees,6210 Fees,(2.90),"1,747.10"
-Total for 1050 Stripe Clearing,,,,,,,"1,247.10",
-6210 Fees,,,,,,,,
-6211 Card fees,,,,,,,,
-,10/15/2026,Journal Entry,JE-1,,fees,1050 Stripe Clearing,2.90,2.90
-Total for 6211 Card fees,,,,,,,2.90,
-Total for 6210 Fees with sub-accounts,,,,,,,2.90,
-"""
+QBO_JOURNAL = (SAMPLES / "quickbooks_journal.csv").read_text(encoding="utf-8")
+QBO_GENERAL_LEDGER = (SAMPLES / "quickbooks_general_ledger.csv").read_text(encoding="utf-8")
 QBO_DETAIL = """\
 Date,Transaction Type,Num,Name,Memo/Description,Account,Split,Amount
 10/14/2026,Payment,1001,Ada,INV-1,1050 Stripe Clearing,-Split-,"1,250.00"
@@ -175,6 +160,7 @@ PLAIN = "Date,Account,Description,Debit,Credit\n2026-10-14,1050,Ada,100.00,\n"
 # profile -> (text, encoding, account, currency, amounts of the account's lines, proofs)
 EXPORTS = {
     "netsuite": (NETSUITE, "utf-8", "1050 Stripe Clearing", "GBP", ["1100.00", "-100.00"], ["total_rows_equal_their_lines"]),
+    "netsuite_general_ledger": (NETSUITE_GENERAL_LEDGER, "utf-8", "1050 - Stripe Clearing", "GBP", ["1250.00", "-2.90"], ["total_rows_equal_their_lines", "running_balance"]),
     "xero_journal": (XERO_JOURNAL, "utf-8-sig", "1050 Stripe Clearing", "GBP", ["100.00", "-2.90"], ["total_rows_equal_their_lines", "debits_equal_credits"]),
     "xero_account_transactions": (XERO_TRANSACTIONS, "utf-8", "1050 Stripe Clearing", "GBP", ["100.00", "-2.90"], ["total_rows_equal_their_lines", "running_balance"]),
     "xero_manual_journal": (XERO_MANUAL, "utf-8", "1050 Stripe Clearing", "GBP", ["-2.90"], ["debits_equal_credits"]),

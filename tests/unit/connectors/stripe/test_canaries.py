@@ -11,7 +11,8 @@ from starlette.responses import Response
 
 from reconciliation.connectors.stripe.client import BackOff, StripeReader
 from reconciliation.connectors.stripe.pull import pull_balance, pull_balance_transactions, pull_payouts, pull_sources
-from reconciliation.errors import IncompletePullError, ReconciliationError
+from reconciliation.connectors.stripe.reports import read_report
+from reconciliation.errors import FileRefusedError, IncompletePullError, ReconciliationError
 
 START = datetime(2026, 10, 1, tzinfo=UTC)
 KEY = "rk_test_CanaryKey51HxVery"
@@ -76,7 +77,7 @@ class Stripe:
         return Response(body, headers=date)
 
 
-@pytest.mark.parametrize("spoil", ["none", "400", "401", "403", "404", "429", "500", "cut", "shape", "law", "window", "type", "known"])
+@pytest.mark.parametrize("spoil", ["none", "400", "401", "403", "404", "429", "500", "cut", "shape", "law", "window", "type", "known", "notice"])
 def test_no_canary_sings(serve, spoil, caplog, capfd):
     told: list[str] = []
     with caplog.at_level(logging.DEBUG), serve(Stripe(spoil)) as url:
@@ -114,3 +115,27 @@ def test_a_refusal_of_what_was_lost_names_ids_only(serve):
         known = pull_balance_transactions(reader, **window).frame.with_columns(amount_minor=7)
         with pytest.raises(IncompletePullError, match="have another amount, fee, currency, balance type or time now"):
             pull_balance_transactions(reader, **window, known=known)
+
+
+@pytest.mark.parametrize("column", ["gross", "created_utc", "currency", "balance_transaction_id", "net"])
+@pytest.mark.parametrize("canary", ["zebedee@canary.example", "Zebedee Canaryman", "DE89370400440532013000", "4242 4242 4242 4242"])
+def test_a_cell_of_a_report_that_slipped_into_another_column_is_not_told(tmp_path, column, canary):
+    row = {"balance_transaction_id": "txn_1", "created_utc": "2026-10-01 12:00:00", "currency": "usd", "gross": "10.00", "fee": "0.59", "net": "9.41"}
+    cells = {**row, "reporting_category": "charge", "description": "for Zebedee Canaryman", column: canary}
+    (tmp_path / "report.csv").write_text(",".join(cells) + "\n" + ",".join(cells.values()) + "\n")
+    try:
+        read_report(tmp_path / "report.csv", account="self", time_zone="UTC")
+        told = ""
+    except FileRefusedError as error:
+        told = str(error)
+        assert column in told or "currency" in told
+    assert bool(told) is (column != "balance_transaction_id")
+    assert canary not in told
+    assert "Zebedee" not in told
+
+
+def test_a_report_without_a_header_does_not_tell_its_first_row(tmp_path):
+    (tmp_path / "report.csv").write_text("Zebedee Canaryman,zebedee@canary.example,DE89370400440532013000\n1,2,3\n")
+    with pytest.raises(FileRefusedError, match="no itemised report") as refused:
+        read_report(tmp_path / "report.csv", account="self", time_zone="UTC")
+    assert [canary for canary in [*CANARIES, "zebedee", "Zebedee"] if canary in str(refused.value)] == []

@@ -7,13 +7,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import parse_qs
 
+import orjson
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from reconciliation.connectors.stripe.client import StripeReader
 from reconciliation.connectors.stripe.completeness import prove_complete
-from reconciliation.connectors.stripe.history import read_history
+from reconciliation.connectors.stripe.history import Covered, History, plan_lists, read_history
 from reconciliation.connectors.stripe.pull import Pulled, pull_balance, pull_balance_transactions, pull_payout_members, pull_payouts, pull_sources
 from reconciliation.connectors.stripe.types import PAYOUT_TYPES
 from reconciliation.errors import FileRefusedError
@@ -85,10 +88,21 @@ def pull(url: str, end: datetime, folder: Path | None = None, **others: object) 
     }
 
 
+def add_euros(folder: Path) -> None:
+    """Give the account a second balance, of rows that nothing else names."""
+    file, balance = folder / "balance_transactions.jsonl", orjson.loads((folder / "balance.json").read_bytes())
+    plain = [row for row in map(orjson.loads, file.read_bytes().splitlines()) if row["type"] == "charge"][::9]
+    euros = [{**row, "id": f"txn_eur_{number}", "currency": "eur", "source": None} for number, row in enumerate(plain)]
+    file.write_bytes(b"\n".join([file.read_bytes().strip(), *map(orjson.dumps, euros)]) + b"\n")
+    balance["available"].append({"amount": sum(row["net"] for row in euros), "currency": "eur"})
+    (folder / "balance.json").write_bytes(orjson.dumps(balance))
+
+
 @pytest.fixture(scope="module")
 def company(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
     folder = tmp_path_factory.mktemp("company")
     write_company(simulate_company(SimulationOptions(seed=3, payments=900, months=2)), folder)
+    add_euros(folder / "stripe")
     server = Counting(read_sandbox(folder / "stripe"))
     with SandboxServer(server) as served:
         yield Company(server, served.url, pull(served.url, datetime.fromtimestamp(server.now + 1, UTC)))
@@ -178,6 +192,37 @@ def test_a_payout_whose_reported_lines_do_not_come_to_its_amount_is_listed(compa
     pulled = pull(company.url, company.end, tmp_path)
     assert_frame_equal(pulled["members"].frame.filter(payout_id=short), members.filter(payout_id=short), check_row_order=False)
     assert 1 <= company.server.asked["/v1/balance_transactions by payout"] <= 3
+
+
+def plan(*covered: Covered, first: int = 0, last: int = 100) -> list[tuple[int, int, dict[str, str]]]:
+    history = History("", pl.DataFrame(), pl.DataFrame(), covered, ())
+    return [(one.begin, one.end, dict(one.narrowed)) for one in plan_lists(history, first=first, last=last, currencies=["EUR", "GBP", "USD"])]
+
+
+def test_what_no_report_covers_is_listed_and_what_reports_leave_out_too():
+    lists = plan(Covered("a", "GBP", 20, 60), Covered("b", "EUR", 40, 80))
+    assert [one for one in lists if not one[2]] == [(0, 20, {}), (80, 100, {})]
+    others = [(begin, end, given["currency"]) for begin, end, given in lists if given and "type" not in given]
+    assert others == [(20, 40, "eur"), (20, 40, "usd"), (40, 60, "usd"), (60, 80, "gbp"), (60, 80, "usd")]
+    for begin, end, currencies in ((20, 40, ["gbp"]), (40, 60, ["eur", "gbp"]), (60, 80, ["eur"])):
+        asked = [(given["currency"], given["type"]) for low, high, given in lists if (low, high) == (begin, end) and "type" in given]
+        assert asked == [(currency, kind) for currency in currencies for kind in PAYOUT_TYPES]
+
+
+@given(spans=st.lists(st.tuples(st.sampled_from(["EUR", "GBP"]), st.integers(-50, 150), st.integers(1, 90)), max_size=6))
+def test_every_currency_and_second_is_either_covered_or_listed_once(spans):
+    covered = [Covered(str(number), currency, begin, begin + length) for number, (currency, begin, length) in enumerate(spans)]
+    lists = plan(*covered)
+    for second in range(0, 100, 7):
+        for currency in ("EUR", "GBP", "USD"):
+            holding = [given for begin, end, given in lists if begin <= second < end and given.get("currency", currency.lower()) == currency.lower()]
+            is_covered = any(span.currency == currency and span.begin <= second < span.end for span in covered)
+            assert sum("type" not in given for given in holding) == (not is_covered)
+            assert sorted(given["type"] for given in holding if "type" in given) == (sorted(PAYOUT_TYPES) if is_covered else [])
+
+
+def test_two_currencies_are_there_to_be_told_apart(company):
+    assert activity(company)["currency"].n_unique() >= 2
 
 
 def test_without_reports_nothing_changes(tmp_path):

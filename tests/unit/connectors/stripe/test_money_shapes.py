@@ -102,6 +102,21 @@ def test_currencies_keep_stripes_own_minor_units(currency, amount, written):
     assert verdicts(frames) == {"proven"}
 
 
+@pytest.mark.parametrize(
+    ("currency", "paid", "result"),
+    [("huf", 1_234_500, "proven"), ("twd", 1_234_500, "proven"), ("huf", 1_234_400, "failed"), ("eur", 1_234_500, "failed")],
+    ids=["forints", "dollars of Taiwan", "a whole unit is missing", "a currency paid out with decimals"],
+)
+def test_what_is_less_than_a_unit_stays_on_the_balance_where_payouts_have_no_decimals(currency, paid, result):
+    rows = [booked("txn_1", 5, 1_234_567, currency=currency), booked("txn_po_1", 6, -paid, kind="payout", source="po_1", currency=currency)]
+    frames = run(rows, payouts=[paid_out("po_1", 6, paid, currency=currency)], lines={"po_1": ["txn_1", "txn_po_1"]})
+    found = {row["check"]: (str(row["result"]), row["reason"]) for row in frames["proofs"].filter(currency=currency.upper()).to_dicts()}
+    assert found["payouts_equal_lines"][0] == result
+    assert "12344.00 " in found["payouts_equal_lines"][1] or "12345.00 " in found["payouts_equal_lines"][1]
+    # The balance itself holds the rest, and rolls forward.
+    assert found["balance_rolls_forward"][0] == "proven"
+
+
 def test_a_charge_in_another_currency_settles_in_its_own_integers_and_keeps_what_the_customer_saw():
     charge = {
         "id": "ch_1",

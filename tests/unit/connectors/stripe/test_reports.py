@@ -1,11 +1,13 @@
 """Stripe's report CSVs become the API's tables, exactly; what they have must have been pulled."""
 
+import doctest
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from reconciliation.connectors.stripe import reports
 from reconciliation.connectors.stripe.completeness import prove_complete
 from reconciliation.connectors.stripe.reports import read_report, read_reports
 from reconciliation.errors import FileRefusedError
@@ -29,6 +31,10 @@ def written(tmp_path, *rows, header=HEADER, ends="\n", bom=False, name="report.c
 
 def read(path, **others):
     return read_report(path, account="self", time_zone="UTC", **others)
+
+
+def test_the_examples_in_docstrings_hold():
+    assert doctest.testmod(reports).failed == 0
 
 
 def test_a_row_becomes_the_row_of_the_api(tmp_path):

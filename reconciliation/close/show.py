@@ -1,0 +1,44 @@
+"""The tables of a package -> the files made for people: `workbook.xlsx` and `report.html`.
+
+They show the figures and add none, so they are made last and cost the most; a draft and the version that is locked from it show the same, and are
+made once a process.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from functools import lru_cache
+
+import orjson
+
+from reconciliation.close.content import Content
+from reconciliation.close.report import make_report
+from reconciliation.close.workbook import make_workbook
+
+
+@dataclass(frozen=True, eq=False)
+class _Told:
+    """Content that is told by what it shows."""
+
+    digest: str
+    content: Content
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Told) and self.digest == other.digest
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+
+def show_package(content: Content) -> dict[str, bytes]:
+    """Make workbook and report; name -> bytes, the same for the same content."""
+    manifest = orjson.dumps(dict(content.manifest), option=orjson.OPT_SORT_KEYS)
+    beside = b"".join(content.table(name).write_csv().encode() for name in ("fees", "coverage"))
+    return dict(_show(_Told(hashlib.sha256(manifest + beside).hexdigest(), content)))
+
+
+@lru_cache(maxsize=1)
+def _show(told: _Told) -> dict[str, bytes]:
+    return {"workbook.xlsx": make_workbook(told.content), "report.html": make_report(told.content)}
+
+
+__all__ = ["Content", "show_package"]
