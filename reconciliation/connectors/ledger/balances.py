@@ -1,7 +1,7 @@
 """Trial balances -> closing balances of the mapped ledger accounts, an opening that owes nothing to their lines.
 
-A file has the header `account,currency,period,closing_balance`, debit positive, or debit and credit in two columns as ERPs print it; the currency may
-be left out where the account has one, and the period where a line above the header names the month or its last day. Total
+A file has the header `account,currency,period,closing_balance`, debit positive, or what ERPs print: balances in two columns, or opening, debit,
+credit and closing, which are then proved row by row; without a closing column the movements lead to it. The currency may be left out where the account has one, and the period where a line above the header names the month or its last day. Total
 rows are proved, not read. Other accounts of a trial balance are counted and passed over.
 """
 
@@ -15,9 +15,9 @@ from reconciliation.config import Settings
 from reconciliation.connectors.inbox import InboxFile, raise_together
 from reconciliation.connectors.ledger.accounts import account_key, mapped_accounts, resolve_currency
 from reconciliation.connectors.tabular.amounts import AmountReading, read_amounts, to_minor
-from reconciliation.connectors.tabular.cells import open_grids
+from reconciliation.connectors.tabular.cells import Grid, open_grids
 from reconciliation.connectors.tabular.dates import parse_period
-from reconciliation.connectors.tabular.detection import Layout, detect_layout, refuse_duplicates
+from reconciliation.connectors.tabular.detection import Layout, detect_layout, refuse_duplicates, try_layout
 from reconciliation.connectors.tabular.faults import Faults
 from reconciliation.connectors.tabular.profiles import Profile
 from reconciliation.connectors.tabular.reading import list_proofs
@@ -29,12 +29,31 @@ BALANCES = Profile(
     name="balances",
     title="trial balance",
     columns={
-        "account": ("account", "Account", "Account Name", "Full name", "Ledger Account", "G/L Account", "Konto", "Compte"), "currency": ("currency", "Currency"), "period": ("period", "Period", "Posting Period"),
-        "balance": ("closing_balance", "Closing Balance", "Ending Balance", "Balance", "Saldo", "Net"),
-        "debit": ("Debit", "Debits", "Debit Balance", "Soll", "Débit"), "credit": ("Credit", "Credits", "Credit Balance", "Haben", "Crédit"),
+        "account": (
+            "account", "Account", "Account Name", "Full name", "Account full name", "Ledger Account", "G/L Account", "G/L Acct", "Account no.", "Account Number", "No.",
+            "N/C", "Nominal Code", "Financial Row", "Account Code", "Konto", "Kontonummer", "Sachkonto", "Sachkontonr.", "Compte", "CompteNum", "Cuenta", "Rekening",
+        ),
+        "currency": ("currency", "Currency", "Crcy", "Company Code Currency", "Währung", "Devise"), "period": ("period", "Period", "Posting Period", "Periode", "Période"),
+        "opening": (
+            "Opening Balance", "Beginning Balance", "Starting Balance", "Starting Balance in Company Code Crcy", "Balance Carryforward", "Balance forward", "EB-Wert",
+            "Anfangssaldo", "Eröffnungssaldo", "Saldovortrag", "Solde initial", "Saldo inicial",
+        ),
+        "balance": (
+            "closing_balance", "Closing Balance", "Ending Balance", "Ending Balance in Company Code Crcy", "Accumulated balance", "Cumulative balance", "Balance at Date",
+            "Balance", "Endsaldo", "Schlusssaldo", "Kumulierter Saldo", "Saldo", "Solde final", "Solde", "Saldo final", "Eindsaldo", "Net",
+        ),
+        "debit": (
+            "Balance Debit", "Balance at Date Debit", "Debit Balance", "YTD Debit", "Debit - Year to date", "Debit YTD", "Saldo Soll", "Solde débiteur", "SoldeDebiteur",
+            "Debit", "Debits", "Amount (Debit)", "Soll", "Débit",
+        ),
+        "credit": (
+            "Balance Credit", "Balance at Date Credit", "Credit Balance", "YTD Credit", "Credit - Year to date", "Credit YTD", "Saldo Haben", "Solde créditeur",
+            "SoldeCrediteur", "Credit", "Credits", "Amount (Credit)", "Haben", "Crédit",
+        ),
     },
     required=("account", "balance|debit+credit"),
     signature=("account", "balance"),
+    unnamed="account",
 )  # fmt: skip
 
 
@@ -51,7 +70,7 @@ class _BalanceFile:
     proofs: tuple[tuple[str, bool], ...]
 
 
-_MONEY = ("balance", "debit", "credit")
+_MONEY = ("balance", "debit", "credit", "opening")
 _TOTAL = r"^(?:grand |report )?(?:total|totals|summe|gesamt|somme)\b"
 _DAY_IN_MONTH = re.compile(r"\b([A-Za-z]+\.?) \d{1,2}(?:st|nd|rd|th)?, (\d{4})\b")
 _PERIOD_TEXT = re.compile(r"[^\W\d_]{3,}\.? \d{4}\b|\b\d{4}-\d{2}\b|\b\d{1,2}/\d{4}\b")
@@ -83,13 +102,13 @@ def read_balances(files: Sequence[InboxFile], *, settings: Settings) -> tuple[pl
 
 
 def _read_file(file: InboxFile, settings: Settings) -> _BalanceFile:
-    grid = open_grids(file.name, file.content)[0]
+    grid = _trial_balance(open_grids(file.name, file.content), file)
     layout = detect_layout(grid, (BALANCES,))
     body = grid.body(delimiter=layout.delimiter, after_row=layout.header_row, width=len(layout.headers))
     refuse_duplicates(grid.file, layout, body.frame)
     faults = Faults(grid.file)
     frame = body.frame.rename({f"c{place}": field for field, place in layout.fields.items()})
-    absent = [name for name in ("currency", "period", "balance", "debit", "credit") if name not in layout.fields]
+    absent = [name for name in ("currency", "period", *_MONEY) if name not in layout.fields]
     frame = frame.with_columns(pl.lit("").alias(name) for name in absent)
     money = [name for name in _MONEY if name in layout.fields]
     frame = frame.filter(pl.any_horizontal(pl.col("account", "period", *money) != ""))
@@ -121,6 +140,13 @@ def _read_file(file: InboxFile, settings: Settings) -> _BalanceFile:
     return _BalanceFile(file, grid.file, grid.encoding, amounts.mark, layout.confidence, rows, layout.delimiter, evidence, proofs)
 
 
+def _trial_balance(grids: list[Grid], file: InboxFile) -> Grid:
+    """Return the sheet that holds the trial balance: the one it is recognized on, else the first."""
+    if not grids:
+        raise FileRefusedError(file=file.name, message="has no visible sheet with cells; save the trial balance's sheet visibly")
+    return next((grid for grid in grids if len(grids) > 1 and try_layout(grid, (BALANCES,))), grids[0])
+
+
 def _read_money(rows: pl.DataFrame, money: list[str], layout: Layout) -> AmountReading:
     texts = [rows.select(text=name, row="row", column=pl.lit(layout.header(name))) for name in money]
     distinct = pl.concat(texts).filter(pl.col("text") != "").sort("row", "column").unique(subset="text", keep="first", maintain_order=True)
@@ -135,9 +161,17 @@ def _attach(rows: pl.DataFrame, money: list[str], amounts: AmountReading, layout
         rows = rows.join(values, on=name, how="left", maintain_order="left")
         unread = rows.filter(pl.col(f"{name}_is").is_null() & (pl.col(name) != ""))
         faults.add_rows(unread, column=layout.header(name), cell=name, message="{cell} has more decimals than any currency, or is too large; correct it")
-    if "balance" in money:
+    if "debit" not in money or "credit" not in money:
         return rows.with_columns(thousandths="balance_is")
-    return rows.with_columns(thousandths=pl.col("debit_is").fill_null(0) - pl.col("credit_is").fill_null(0))
+    opening = pl.col("opening_is").fill_null(0) if "opening" in money else pl.lit(0)
+    led_to = opening + pl.col("debit_is").fill_null(0) - pl.col("credit_is").fill_null(0)
+    if "balance" not in money:
+        return rows.with_columns(thousandths=led_to)
+    if "opening" in money:
+        differs = rows.filter((led_to != pl.col("balance_is")).fill_null(value=False))
+        message = "{cell} is not the opening balance plus debit less credit; export it again"
+        faults.add_rows(differs, column=layout.header("balance"), cell="balance", message=message)
+    return rows.with_columns(thousandths="balance_is")
 
 
 def _prove_totals(frame: pl.DataFrame, totals: pl.DataFrame, money: list[str], layout: Layout, faults: Faults) -> tuple[tuple[str, bool], ...]:

@@ -217,6 +217,8 @@ def _match(profile: Profile, keys: _Keys, record: list[str], *, delimiter: str, 
                 found[field] = place
             if field in profile.columns:
                 break
+    if profile.unnamed and profile.unnamed not in found and keys.whole and not keys.whole[0]:
+        found[profile.unnamed] = 0
     if _missing(profile, found):
         return None
     fields = {field: place for field, place in found.items() if field in profile.columns}

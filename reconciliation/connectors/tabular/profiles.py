@@ -18,7 +18,7 @@ from reconciliation.connectors.tabular.dates import DateOrder
 from reconciliation.errors import SettingsError
 
 MOVEMENT_FIELDS = ("debit", "credit", "amount", "foreign_amount", "foreign_debit", "foreign_credit", "tax_amount")
-AMOUNT_FIELDS = (*MOVEMENT_FIELDS, "balance", "base_amount")
+AMOUNT_FIELDS = (*MOVEMENT_FIELDS, "balance", "base_amount", "opening")
 FIELDS = (
     "date", "value_date", "period", "fiscal_year", "type", "document", "line", "account", "contra_account", "counterparty", "memo", "reference", "poster",
     "currency", "base_currency", *AMOUNT_FIELDS, "indicator", "exchange_rate", "created_from", "reverses", "posting", "internal_id",
@@ -103,6 +103,7 @@ class Profile(BaseModel):
         type_sides: type -> whether its unsigned amount is a debit or a credit, for systems that say it so.
         contra_types: types whose `contra_account` moves the other way by amount and tax; `*` stands for every type.
         preamble: what a line above the header states.
+        unnamed: the field of a first column without a header, where the system leaves it so.
         quotes: `none` where the system writes no quoting, so that a quote in a cell is a quote (unless the header is quoted).
         special_periods: numbers of periods beyond the last month that adjust it; they belong to the twelfth.
     """
@@ -141,6 +142,7 @@ class Profile(BaseModel):
     type_sides: dict[str, Literal["debit", "credit"]] = Field(default_factory=dict)
     contra_types: tuple[str, ...] = ()
     preamble: Preamble | None = None
+    unnamed: str = ""
     quotes: Literal["csv", "none"] = "csv"
     special_periods: tuple[int, ...] = ()
 

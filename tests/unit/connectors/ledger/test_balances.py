@@ -1,6 +1,7 @@
 import polars as pl
 import pytest
 
+from reconciliation.connectors.inbox import InboxFile
 from reconciliation.connectors.ledger.balances import read_balances, tie_balances
 from reconciliation.errors import FileRefusedError
 
@@ -81,3 +82,39 @@ def test_each_balance_is_tied_to_the_one_before_and_the_lines_between():
     lines = pl.DataFrame({"account": ["1050", "1050"], "currency": ["GBP", "GBP"], "month": ["2026-09", "2026-10"], "amount_minor": [50, 15]})
 
     assert tie_balances(balances, lines).select("period", "difference_minor").rows() == [("2026-09", 0), ("2026-10", 5)]
+
+
+# What systems print -> the text, and the account's closing balance in minor units.
+REPORTS = {
+    "QuickBooks, no name above the accounts": ('Example Ltd,,\nTrial Balance,,\n"As of October 31, 2026",,\n,,\n,Debit,Credit\n1050 Stripe Clearing,"2,022.20",\nSales,,"2,022.20"\nTOTAL,"$2,022.20","$2,022.20"', 202_220),
+    "Xero, year to date beside the month": ("Trial Balance\nExample Ltd\nAs at 31 October 2026\n\nAccount,Debit,Credit,YTD Debit,YTD Credit\n1050 Stripe Clearing,5.00,,2022.20,\nSales,,5.00,,2022.20\nTotal,5.00,5.00,2022.20,2022.20", 202_220),
+    "Intacct, opening to closing": ("Account no.,Account title,Period,Opening balance,Debits,Credits,Closing balance\n1050 Stripe Clearing,S,Oct 2026,500.00,1600.00,77.80,2022.20", 202_220),
+    "SAP, accumulated": ("G/L Acct|Short Text|Crcy|Period|Balance Carryforward|Accumulated balance\n1050 Stripe Clearing|S|GBP|10/2026|500,00|2.022,20-", -202_220),
+    "Business Central, two columns": ("Period: 2026-10,,,,,\nNo.,Name,Net Change Debit,Net Change Credit,Balance Debit,Balance Credit\n1050 Stripe Clearing,S,5.00,,,2022.20", -202_220),
+    "Sage 50": ("Period: October 2026,,,\nN/C,Name,Debit,Credit\n1050 Stripe Clearing,S,2022.20,", 202_220),
+    "DATEV, movements without a closing balance": ("Konto;Periode;EB-Wert;Soll;Haben\n1050 Stripe Clearing;10/2026;500,00;1.600,00;77,80", 202_220),
+    "France": ("Compte;Période;Solde débiteur;Solde créditeur\n1050 Stripe Clearing;10/2026;;2022,20", -202_220),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REPORTS)
+def test_a_trial_balance_is_read_as_its_system_prints_it(export, settings, name):
+    text, closing = REPORTS[name]
+
+    balances, _ = read_balances([export(content=text.encode())], settings=settings)
+
+    assert balances.select("account", "period", "closing_balance_minor").rows() == [("1050 Stripe Clearing", "2026-10", closing)]
+
+
+def test_a_row_whose_movements_do_not_lead_to_its_closing_balance_is_refused(export, settings):
+    file = export("1050 Stripe Clearing,2026-10,500.00,1600.00,77.80,2022.21", header="Account,Period,Opening balance,Debit,Credit,Closing balance")
+
+    with pytest.raises(FileRefusedError, match=r"2022\.21' is not the opening balance plus debit less credit"):
+        read_balances([file], settings=settings)
+
+
+def test_the_trial_balance_of_a_workbook_is_found_beside_other_sheets(settings, make_workbook):
+    sheets = {"Notes": [["prepared by", "Bo"]], "TB": [["Account", "Period", "Balance"], ["1050 Stripe Clearing", "2026-10", "5.00"]]}
+    file = InboxFile("b.xlsx", make_workbook(sheets), "x", 1)
+
+    assert read_balances([file], settings=settings)[0]["closing_balance_minor"].to_list() == [500]
