@@ -17,6 +17,7 @@ from reconciliation.errors import SettingsError
 from reconciliation.money import parse_minor
 
 DEFAULT_FILE = "reconciliation.toml"
+REVIEW_KEY_LENGTH_MIN = 32
 
 
 class _Section(BaseModel):
@@ -126,6 +127,8 @@ class Review(_Section):
     four_eyes_above: str = "1000.00"
     auto_clear_cap: str = "500.00"
     target_recall: float = Field(default=0.99, gt=0, le=1)
+    # The header in which a reverse proxy names the reviewer it has signed in. Empty: one-time codes only.
+    identity_header: str = Field(default="", pattern=r"^[A-Za-z0-9-]*$")
 
 
 class Journals(_Section):
@@ -214,6 +217,20 @@ def stripe_key() -> str:
     key = os.environ.get("STRIPE_API_KEY", "").strip()
     if not key:
         raise SettingsError("STRIPE_API_KEY is not set; export a restricted, read-only key (rk_…): Stripe dashboard, Developers, API keys")
+    return key
+
+
+def review_key() -> str:
+    """Return the key that seals the decision log, or an empty text where nobody reviews yet.
+
+    Raises:
+        SettingsError: `RECONCILIATION_REVIEW_KEY` is too short to be one.
+    """
+    key = os.environ.get("RECONCILIATION_REVIEW_KEY", "").strip()
+    if key and len(key) < REVIEW_KEY_LENGTH_MIN:
+        raise SettingsError(
+            f"RECONCILIATION_REVIEW_KEY has {len(key)} characters and needs at least {REVIEW_KEY_LENGTH_MIN}; make one: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
+        )
     return key
 
 

@@ -55,5 +55,21 @@ class LockedPeriodError(ReconciliationError):
     """The finance user asked for a change of a locked month."""
 
 
+class LogDamagedError(ReconciliationError):
+    """The decision log does not verify: the operator must restore it, and nothing was decided or reconciled on it."""
+
+
+class DecisionRefusedError(ReconciliationError):
+    """A rule of review does not allow this decision; nothing was written."""
+
+
+class StaleViewError(DecisionRefusedError):
+    """What the reviewer saw is not what stands there now; look again and decide again."""
+
+
+class IdentityRefusedError(DecisionRefusedError):
+    """Who decides is not proven: no such reviewer, a wrong or used code, or a session that ended."""
+
+
 class DefectError(ReconciliationError):
     """A law of the package does not hold: the maintainer must act, and nothing was published."""

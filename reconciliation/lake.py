@@ -8,6 +8,7 @@ Layout:
     days/<table>/<account>.json      manifest: local day -> file, for everything pulled by day
     scopes/<scope>.json              manifest: table -> file, for everything computed (a month of a book, a lock, …)
     partial/<account>/               what a pull that is under way, or was killed, has read so far
+    review/                          the decision log and evidence files (`review.log`)
     files/<table>/<hash>.parquet     tables;  files/raw/<hash>.jsonl.zst  raw pages as they came
 """
 
@@ -87,6 +88,10 @@ class Lake:
             handle.write(str(os.getpid()))
             handle.flush()
             yield
+
+    def review_root(self) -> Path:
+        """Return the folder of the decision log."""
+        return self.root / "review"
 
     # --- tables by day -------------------------------------------------------------------------------------------
 
