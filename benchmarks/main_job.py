@@ -47,7 +47,7 @@ def main() -> None:
 SERVER = """
 import sys, time
 from pathlib import Path
-from reconciliation.simulation.sandbox import SandboxServer
+from reconciliation.simulation.sandbox_server import SandboxServer
 with SandboxServer(Path(sys.argv[1])) as server:
     print(server.url, flush=True)
     time.sleep(3600)

@@ -30,7 +30,7 @@ from reconciliation.connectors.stripe.client import StripeReader
 from reconciliation.connectors.stripe.pull import pull_balance_transactions
 from reconciliation.lake import Lake
 from reconciliation.simulation.faults import Answer
-from reconciliation.simulation.sandbox import Manner, SandboxServer
+from reconciliation.simulation.sandbox_server import Manner, SandboxServer
 
 FIRST = int(datetime(2026, 10, 1, tzinfo=UTC).timestamp())
 SPAN = 31 * 86_400

@@ -237,6 +237,22 @@ class Lake:
         return pl.read_parquet(io.BytesIO((self.root / file).read_bytes()))
 
 
+def month_scope(book: str, period: str) -> str:
+    """Name the scope of a reconciled month."""
+    return f"month/{book}/{period}"
+
+
+def lock_scope(book: str, period: str) -> str:
+    """Name the scope of a locked month."""
+    return f"lock/{period}/{book}"
+
+
+def locked_through(lake: Lake) -> str:
+    """Return the last locked period, or an empty text."""
+    periods = sorted({scope.split("/")[1] for scope in lake.scopes("lock")})
+    return periods[-1] if periods else ""
+
+
 def pack_pages(pages: Iterable[bytes]) -> bytes:
     """Pack raw responses, one a line, compressed; packs may stand one behind the other in a file.
 

@@ -18,6 +18,9 @@ from reconciliation.close.payouts import list_payouts
 from reconciliation.config import Book, LedgerAccount, Settings
 from reconciliation.errors import InputsMissingError, LockedPeriodError, SettingsError
 from reconciliation.lake import Lake
+from reconciliation.lake import lock_scope as lock_scope
+from reconciliation.lake import locked_through as locked_through
+from reconciliation.lake import month_scope as month_scope
 from reconciliation.pipeline import Reconciliation
 from reconciliation.population import CarriedIn, Month, in_scope, open_book
 from reconciliation.schemas.items import Item
@@ -40,22 +43,6 @@ TABLES = [
     "carried_items",
     "carried_open",
 ]
-
-
-def month_scope(book: str, period: str) -> str:
-    """Name the scope of a reconciled month."""
-    return f"month/{book}/{period}"
-
-
-def lock_scope(book: str, period: str) -> str:
-    """Name the scope of a locked month."""
-    return f"lock/{period}/{book}"
-
-
-def locked_through(lake: Lake) -> str:
-    """Return the last locked period, or an empty text."""
-    periods = sorted({scope.split("/")[1] for scope in lake.scopes("lock")})
-    return periods[-1] if periods else ""
 
 
 def months_to_compute(lake: Lake, settings: Settings, period: str) -> list[str]:

@@ -4,7 +4,7 @@ from datetime import date
 
 import polars as pl
 
-from reconciliation.matching.pool import Pool
+from reconciliation.matching.pool import Pool, channel_of
 from reconciliation.normalize.components import cast_items
 from reconciliation.normalize.lines import ACCRUAL_WORDS
 from reconciliation.normalize.references import extract_references
@@ -64,7 +64,7 @@ def pool(*rows, leg="books"):
     plain = cast_items(frame).drop("reference_text").filter(pl.col("leg") == leg)
     texts = references.group_by("item_id").agg(reference_text_line=pl.col("value").filter(pl.col("kind") == "invoice").sort().str.join(" "))
     known = plain.join(texts, on="item_id", how="left").with_columns(pl.col("reference_text_line").fill_null(""), label=pl.col("item_id"))
-    banded = add_translation_band(known, Rates())
+    banded = add_translation_band(known, Rates()).with_columns(channel=channel_of())
     return Pool(banded, banded, references, date(2026, 10, 31), NO_JOURNALS)
 
 

@@ -70,7 +70,7 @@ def demo(
     from reconciliation.months import lock_month, month_scope, write_package
     from reconciliation.opening import record_opening
     from reconciliation.simulation.dry_run import deliver
-    from reconciliation.simulation.sandbox import SandboxServer
+    from reconciliation.simulation.sandbox_server import SandboxProcess
 
     if not (sample / "deliveries").is_dir():
         raise InputsMissingError(
@@ -85,7 +85,7 @@ def demo(
         lake.prepare(time_zone=settings.entity.timezone)
         record_opening(lake, settings, period=settings.start.period, ledger=[], items=sample / "opening_items.csv")
         months = sorted(path.name for path in (sample / "deliveries").iterdir())
-        with SandboxServer(sample / "stripe") as server, open_instance(Path.cwd()) as instance:
+        with SandboxProcess(sample / "stripe") as server, open_instance(Path.cwd()) as instance:
             access = replace(StripeAccess(config), key=DEMO_KEY, api_base=server.url)
             for period in months:
                 deliver(sample / "deliveries" / period, settings)

@@ -39,7 +39,8 @@ def sandbox(
     Example: reconcile sandbox data/sample/stripe --port 12111 --faults 7
     """
     from reconciliation.simulation.faults import Answering, Faulty, draw_plan
-    from reconciliation.simulation.sandbox import Manner, read_sandbox, serve
+    from reconciliation.simulation.sandbox import read_sandbox
+    from reconciliation.simulation.sandbox_server import Manner, serve
 
     _require_free(port)
     served = read_sandbox(folder)

@@ -7,18 +7,20 @@ which one decided is returned. Checked against brute force in the tests.
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 EXACT_SIZE_MAX = 400
+Numbers = NDArray[np.int64]
 
 
 def assign_best(pairs: pl.DataFrame) -> pl.DataFrame:
     """Choose pairs so that the sum of their scores is as large as possible.
 
     Args:
-        pairs: `left, right` (text), `score` (> 0); one row a pair.
+        pairs: `left, right` (text or numbers), `score` (> 0); one row a pair.
 
     Returns:
         The chosen rows with `solver` (`single`, `exact` or `greedy`).
@@ -26,33 +28,38 @@ def assign_best(pairs: pl.DataFrame) -> pl.DataFrame:
     if pairs.is_empty():
         return pairs.with_columns(solver=pl.lit(""))
     ordered = pairs.sort("left", "right")
-    coded = ordered.with_columns(l=pl.col("left").rank("dense") - 1, r=pl.col("right").rank("dense") - 1)
-    left, right = coded["l"].to_numpy().astype(np.int64), coded["r"].to_numpy().astype(np.int64)
-    n_left, n_right = int(left.max()) + 1, int(right.max()) + 1
-    graph = coo_array((np.ones(len(left)), (left, right + n_left)), shape=(n_left + n_right, n_left + n_right))
-    labels = connected_components(graph, directed=False)[1]
-    component = pl.Series(labels[left])
-    sized = ordered.with_columns(component=component).with_columns(
-        edges=pl.len().over("component"), lefts=pl.col("left").n_unique().over("component"), rights=pl.col("right").n_unique().over("component")
-    )
-    single = sized.filter(pl.col("edges") == 1).with_columns(solver=pl.lit("single"))
-    large = (pl.max_horizontal("lefts", "rights") > EXACT_SIZE_MAX) & (pl.col("edges") > 1)
-    greedy = _greedy(sized.filter(large)).with_columns(solver=pl.lit("greedy"))
-    exact = [_solve(part) for part in sized.filter((pl.col("edges") > 1) & ~large).partition_by("component", maintain_order=True)]
-    chosen = pl.concat([single, greedy, *(part.with_columns(solver=pl.lit("exact")) for part in exact)])
-    return chosen.drop("component", "edges", "lefts", "rights").sort("left", "right")
+    left, right = (ordered[name].rank("dense").cast(pl.Int64).to_numpy() - 1 for name in ("left", "right"))
+    nodes = int(left.max()) + 1
+    graph = coo_array((np.ones(len(left)), (left, right + nodes)), shape=(nodes + int(right.max()) + 1,) * 2)
+    component = connected_components(graph, directed=False)[1][left]
+    edges = np.bincount(component)[component]
+    solver = np.where(edges == 1, "single", "exact").astype(object)
+    is_chosen = edges == 1
+    scores = ordered["score"].to_numpy()
+    several = np.flatnonzero(edges > 1)
+    several = several[np.argsort(component[several], kind="stable")]
+    starts = np.flatnonzero(np.diff(component[several], prepend=-1))
+    for rows in np.split(several, starts[1:]):
+        lefts, row_of = np.unique(left[rows], return_inverse=True)
+        rights, column_of = np.unique(right[rows], return_inverse=True)
+        if max(len(lefts), len(rights)) > EXACT_SIZE_MAX:
+            solver[rows] = "greedy"
+            continue
+        is_chosen[rows] = _solve(row_of, column_of, scores[rows], shape=(len(lefts), len(rights)))
+    marked = ordered.with_columns(solver=pl.Series(solver.tolist(), dtype=pl.String), is_chosen=pl.Series(is_chosen))
+    greedy = _greedy(marked.filter(pl.col("solver") == "greedy"))
+    return pl.concat([marked.filter(pl.col("is_chosen")), greedy]).drop("is_chosen").sort("left", "right")
 
 
-def _solve(part: pl.DataFrame) -> pl.DataFrame:
-    """Solve one component exactly; leaving a node out costs nothing."""
-    lefts, rights = part["left"].unique().sort(), part["right"].unique().sort()
-    rows = part["left"].replace_strict(lefts, range(len(lefts)), return_dtype=pl.Int64).to_numpy()
-    columns = part["right"].replace_strict(rights, range(len(rights)), return_dtype=pl.Int64).to_numpy()
-    scores = np.zeros((len(lefts), len(rights)))
-    scores[rows, columns] = part["score"].to_numpy()
-    chosen_rows, chosen_columns = linear_sum_assignment(scores, maximize=True)
-    taken = set(zip(chosen_rows.tolist(), chosen_columns.tolist(), strict=True))
-    return part.filter(pl.Series([(r, c) in taken for r, c in zip(rows.tolist(), columns.tolist(), strict=True)], dtype=pl.Boolean))
+def _solve(rows: Numbers, columns: Numbers, scores: NDArray[np.float64], *, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Solve one component exactly; leaving a node out costs nothing. Returns which pairs are taken."""
+    gains = np.zeros(shape)
+    gains[rows, columns] = scores
+    taken = np.full(shape[0], -1)
+    chosen_rows, chosen_columns = linear_sum_assignment(gains, maximize=True)
+    taken[chosen_rows] = chosen_columns
+    is_taken: NDArray[np.bool_] = taken[rows] == columns
+    return is_taken
 
 
 def _greedy(pairs: pl.DataFrame) -> pl.DataFrame:

@@ -7,7 +7,7 @@ no bucket may mean those near its own date.
 
 import polars as pl
 
-from reconciliation.matching.pool import Pool, channel_of
+from reconciliation.matching.pool import IS_POSTING, Pool
 
 FEE_WORDS = r"(?i)\b(?:fee|fees|commission|commissions|processing)\b"
 NET_OF_FEES_WORDS = r"(?i)\b(?:net|less|after|excl\w*|minus|without) (?:of )?(?:the )?(?:stripe )?(?:fees?|commissions?|processing)\b"
@@ -49,11 +49,19 @@ def summary_lines(pool: Pool) -> pl.DataFrame:
         Open ledger lines with `said` (fees, refunds, sales or empty), `text_days` (list; a date in figures is read both ways), `text_week`
         (`2026-W24`), `text_month`, `text_payout`.
     """
+    read = pool.once("summary lines", lambda: _read_lines(pool))
+    return read.join(pool.items.select("item_id"), on="item_id", how="semi", maintain_order="left")
+
+
+def _read_lines(pool: Pool) -> pl.DataFrame:
     own = pool.values("invoice", "stripe_id").filter(~pl.col("value").str.starts_with("PO_"))
     of_stripe = own.join(pool.everything.filter(pl.col("side") == "stripe").select("item_id"), on="item_id", how="semi").select("value").unique()
     pointing = own.join(of_stripe, on="value", how="semi")["item_id"]
-    lines = pool.postings().filter(~pl.col("item_id").is_in(pointing.implode()) & ~pl.col("item_id").is_in(pool.values("journal")["item_id"].implode()))
+    lines = pool.everything.filter(
+        IS_POSTING & ~pl.col("item_id").is_in(pointing.implode()) & ~pl.col("item_id").is_in(pool.values("journal")["item_id"].implode())
+    )
     text = pl.concat_str([pl.col("description"), pl.col("reference")], separator=" ")
+    lines = lines.filter((pl.col("counterparty") == "") | text.str.contains(FEE_WORDS))
     month = text.str.extract(r"(?i)\b((?:" + "|".join(name[:3] + "[a-z]*" for name in MONTH_NAMES) + r")\.? \d{4})\b", 1)
     number = month.str.slice(0, 3).str.to_lowercase().replace_strict([n[:3].lower() for n in MONTH_NAMES], [f"{i:02d}" for i in range(1, 13)], default=None)
     said = (
@@ -108,7 +116,7 @@ def open_parts(pool: Pool) -> pl.DataFrame:
     stripe = pool.side("stripe").filter(~pl.col("category").is_in(OUTSIDE))
     gross_open = stripe.filter(pl.col("component") == "gross")["balance_transaction_id"]
     is_gross_open = pl.col("balance_transaction_id").is_in(gross_open.implode())
-    is_net = channel_of().is_in(sorted(pool.net_channels)) & is_gross_open & (pl.col("component") != "gross")
+    is_net = pl.col("channel").is_in(sorted(pool.net_channels)) & is_gross_open & (pl.col("component") != "gross")
     return stripe.select(
         "item_id", "currency", "amount_minor", "low_minor", "high_minor", "category", "component", "counterparty", "date", "occurred_at",
         "origin_period", "payout_id", is_gross_open=is_gross_open, is_net_channel=is_net,

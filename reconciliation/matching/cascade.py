@@ -122,7 +122,7 @@ def fill_pool(items: pl.DataFrame, references: pl.DataFrame, *, leg: str, cut_of
     texts = references.filter((pl.col("leg") == leg) & (pl.col("kind") == "invoice")).sort("item_id", "value")
     lines = texts.group_by("item_id").agg(reference_text_line=pl.col("value").str.join(" "))
     known = numbered.join(lines, on="item_id", how="left", maintain_order="left").with_columns(pl.col("reference_text_line").fill_null(""))
-    known = known.rename({"item_id": "label", "number": "item_id"})
+    known = known.rename({"item_id": "label", "number": "item_id"}).with_columns(channel=channel_of())
     numbers = numbered.select("item_id", "number")
     named = references.filter(pl.col("leg") == leg).join(numbers, on="item_id").drop("item_id").rename({"number": "item_id"})
     named = _without_own_documents(named, known)
@@ -166,7 +166,7 @@ def _run(pool: Pool, strategies: Strategies) -> pl.DataFrame:
 
 def _net_channels(taken: pl.DataFrame, pool: Pool) -> frozenset[str]:
     """Find channels whose payments were mostly posted net of fees: their fees are in no fee journal."""
-    stripe = pool.items.filter((pl.col("side") == "stripe") & (pl.col("category") == "charge")).with_columns(channel=channel_of())
+    stripe = pool.items.filter((pl.col("side") == "stripe") & (pl.col("category") == "charge"))
     posted = taken.join(stripe.select("item_id", "balance_transaction_id", "channel", "component"), on="item_id")
     payments = posted.group_by("proposal", "balance_transaction_id").agg(
         pl.col("channel").first(), is_net=pl.len() > 1, has_gross=(pl.col("component") == "gross").any()

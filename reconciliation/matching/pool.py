@@ -6,12 +6,14 @@ overlap; `accept_disjoint` decides. Inside the cascade `item_id` is a number in 
 half of joins on text.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
 
 import polars as pl
 
 PAYOUT_CATEGORIES = ["payout", "payout_reversal", "topup", "topup_reversal"]
+IS_POSTING = (pl.col("side") == "ledger") & ~pl.col("is_accrual") & (pl.col("reverses") == "")
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class Pool:
     """The open items of one leg and what is known about them.
 
     Attributes:
-        items: `Item` rows that are still open, with `label` (the id as text) and the columns of `add_translation_band`.
+        items: `Item` rows that are still open, with `label` (the id as text), `channel` (`channel_of`) and the columns of `add_translation_band`.
         everything: all of them, before anything was matched.
         references: `ItemReference` rows of this leg.
         cut_off_on: last day of the period.
@@ -60,6 +62,7 @@ class Pool:
         net_channels: channels (`channel_of`) whose payments were found to be posted net of fees.
         sums_net: whether a summary of sales was found to be posted net of fees.
         settings: windows and tolerances.
+        derived: what was worked out from `everything` and `references` alone, which holds for the whole run.
     """
 
     items: pl.DataFrame
@@ -70,6 +73,13 @@ class Pool:
     net_channels: frozenset[str] = frozenset()
     sums_net: bool = False
     settings: MatchingSettings = field(default_factory=MatchingSettings)
+    derived: dict[str, pl.DataFrame] = field(default_factory=dict, repr=False)
+
+    def once(self, name: str, work_out: Callable[[], pl.DataFrame]) -> pl.DataFrame:
+        """Return what is known under a name; work it out the first time. It must not depend on what is still open."""
+        if name not in self.derived:
+            self.derived[name] = work_out()
+        return self.derived[name]
 
     def side(self, name: str) -> pl.DataFrame:
         """Return the open items of one side."""
@@ -77,11 +87,11 @@ class Pool:
 
     def postings(self) -> pl.DataFrame:
         """Return the ledger lines that may stand for something in Stripe: no accruals, no reversals of other lines."""
-        return self.items.filter((pl.col("side") == "ledger") & ~pl.col("is_accrual") & (pl.col("reverses") == ""))
+        return self.items.filter(IS_POSTING)
 
     def values(self, *kinds: str) -> pl.DataFrame:
         """Return `item_id, value` of the references of some kinds."""
-        return self.references.filter(pl.col("kind").is_in(kinds)).select("item_id", "value").unique()
+        return self.once(f"values {' '.join(kinds)}", lambda: self.references.filter(pl.col("kind").is_in(kinds)).select("item_id", "value").unique())
 
 
 def nothing(pool: Pool) -> pl.DataFrame:
@@ -129,6 +139,7 @@ def variants(stripe: pl.DataFrame) -> pl.DataFrame:
         "reference",
         "description",
         "category",
+        "channel",
         "component",
         "line",
         "expected_on",

@@ -73,6 +73,7 @@ class Reviewer:
         name: lower case.
         method: how they prove themselves.
         nonce: the number drawn at the enrollment in force.
+        header: in which the proxy names them; empty for codes.
         enrolled_at: when that enrollment was asked for.
         approved_by: who approved it; empty for the first two.
         is_active: enrolled, approved and not revoked.
@@ -82,6 +83,7 @@ class Reviewer:
     name: str
     method: Method
     nonce: str
+    header: str
     enrolled_at: datetime
     approved_by: str
     is_active: bool
@@ -126,13 +128,13 @@ def known_reviewers(entries: Sequence[Entry]) -> dict[str, Reviewer]:
     for entry in entries:
         if entry.kind == "enroll" and entry.body["is_bootstrap"]:
             known[entry.body["reviewer"]] = _enrolled(entry, approved_by="")
-        elif entry.kind == "approve" and entry.body["target"] in asked:
-            target = asked[entry.body["target"]]
-            name = target.body["reviewer"]
-            if target.kind == "enroll":
-                known[name] = _enrolled(target, approved_by=entry.by)
-            elif name in known:
-                known[name] = replace(known[name], is_active=False, revoked_at=entry.at)
+        elif entry.kind == "approve":
+            for target in (asked[number] for number in entry.body["targets"] if number in asked):
+                name = target.body["reviewer"]
+                if target.kind == "enroll":
+                    known[name] = _enrolled(target, approved_by=entry.by)
+                elif name in known:
+                    known[name] = replace(known[name], is_active=False, revoked_at=entry.at)
     return known
 
 
@@ -199,7 +201,9 @@ def revoke(log: DecisionLog, name: str, *, by: str, proof: Proof, reason: str, a
         target = known_reviewers(entries).get(check_name(name))
         if target is None or not target.is_active:
             raise DecisionRefusedError(f"{name!r} is no reviewer; there are: {', '.join(active_names(entries)) or 'none'}")
-        return Draft("revoke", check_name(by), {"reviewer": target.name, "reason": reason, "proof": proven})
+        return Draft(
+            "revoke", check_name(by), {"reviewer": target.name, "reason": reason, "needs_second": "another reviewer approves a revocation", "proof": proven}
+        )
 
     return log.append_made(make, at=at)
 
@@ -280,7 +284,7 @@ def prove(log: DecisionLog, entries: Sequence[Entry], by: str, proof: Proof, *, 
         because = "their enrollment waits for another reviewer's approval, or was revoked" if waiting else f"enroll them: reconcile review enroll {name}"
         raise IdentityRefusedError(f"{name} is no reviewer; {because}")
     if isinstance(proof, ProxyIdentity):
-        if reviewer.method != "proxy" or check_name(proof.name) != name or not proof.header:
+        if reviewer.method != "proxy" or check_name(proof.name) != name or proof.header != reviewer.header:
             raise IdentityRefusedError(f"{name} is not who the proxy signed in, or was not enrolled for the proxy")
         return {"method": "proxy", "header": proof.header}
     if isinstance(proof, SessionToken):
@@ -326,11 +330,13 @@ def _check_bootstrap(entries: Sequence[Entry], *, is_bootstrap: bool) -> None:
 
 
 def _enrollment_body(name: str, method: Method, nonce: str, *, is_bootstrap: bool) -> dict[str, Any]:
-    return {"reviewer": name, "method": method, "nonce": nonce, "is_bootstrap": is_bootstrap}
+    needs_second = "" if is_bootstrap else "another reviewer approves an enrollment"
+    return {"reviewer": name, "method": method, "nonce": nonce, "is_bootstrap": is_bootstrap, "needs_second": needs_second}
 
 
 def _enrolled(entry: Entry, *, approved_by: str) -> Reviewer:
-    return Reviewer(entry.body["reviewer"], entry.body["method"], entry.body["nonce"], entry.at, approved_by, is_active=True)
+    body = entry.body
+    return Reviewer(body["reviewer"], body["method"], body["nonce"], body["proof"].get("header", ""), entry.at, approved_by, is_active=True)
 
 
 def _secret(key: str, name: str, nonce: str) -> str:

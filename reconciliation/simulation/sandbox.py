@@ -1,42 +1,26 @@
-"""A folder of Stripe objects -> a Stripe-compatible read API on the loopback.
+"""A folder of Stripe objects -> Stripe's answers to requests that read them; `sandbox_server` serves them.
 
 The folder is that of `stripe_objects`. The server's clock stands still (`sandbox.json`, `{"now": epoch}`, else just after the
-newest fact), so that pulls are the same every time. It can be slow, enforce Stripe's limits, and misbehave (`faults`).
+newest fact), so that pulls are the same every time.
 
-Alone: `reconcile sandbox DIR`. Left out: writes, search, webhooks, and every filter Stripe has on other lists.
+Left out: writes, search, webhooks, and every filter Stripe has on other lists.
 """
 
-import asyncio
 import base64
 import binascii
-import email.utils
-import hashlib
-import socket
-import threading
-import time
 from bisect import bisect_left, bisect_right
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qsl
 
 import orjson
-import uvicorn
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
 from reconciliation.errors import FileRefusedError, SettingsError
-from reconciliation.simulation.faults import Answer, Answering
+from reconciliation.simulation.faults import Answer
 from reconciliation.simulation.stripe_objects import StripeObjects, read_json, read_objects
 
-API_VERSION = "2026-10-28.endive"
-LOOPBACK = "127.0.0.1"
 LIMIT_DEFAULT, LIMIT_MAX = 10, 100
 CLOCK_MARGIN_SECONDS = 60
 
@@ -90,9 +74,6 @@ class Account:
             if place is not None:
                 return listing.bodies[place]
         return None
-
-
-_TOO_MANY = Answer(429, b'{"error":{"code":"rate_limit","message":"Request rate limit exceeded.","type":"invalid_request_error"}}')
 
 
 class _RefusedError(Exception):
@@ -389,124 +370,3 @@ def _unknown(param: str) -> _RefusedError:
 
 def _singular(name: str) -> str:
     return _NAMES.get(name, name.removesuffix("s"))
-
-
-# --- serving ---------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Manner:
-    """How a sandbox serves.
-
-    Attributes:
-        latency_seconds: how long each answer takes.
-        requests_per_second: most requests to one endpoint of one account, as Stripe limits them; None is any number.
-    """
-
-    latency_seconds: float = 0.0
-    requests_per_second: float | None = None
-
-
-@dataclass
-class _Limit:
-    """Counts requests of the last second and turns too many away, as Stripe does."""
-
-    per_second: float
-    seen: dict[str, deque[float]] = field(default_factory=dict)
-
-    def turns_away(self, endpoint: str) -> bool:
-        """Count a request; say whether it is one too many."""
-        now, times = time.monotonic(), self.seen.setdefault(endpoint, deque())
-        while times and times[0] <= now - 1.0:
-            times.popleft()
-        if len(times) >= self.per_second:
-            return True
-        times.append(now)
-        return False
-
-
-class _BrokenOff(Response):
-    """A response whose connection ends in the middle of its body."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
-        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        await send({"type": "http.response.body", "body": bytes(self.body)[: len(self.body) // 2], "more_body": True})
-
-
-def build_app(sandbox: Answering, manner: Manner = Manner()) -> Starlette:
-    """Build the server over what answers."""
-    date = email.utils.formatdate(sandbox.now, usegmt=True)
-    limit = None if manner.requests_per_second is None else _Limit(manner.requests_per_second)
-
-    async def respond(request: Request) -> Response:
-        query, path, account = request.url.query, request.url.path, request.headers.get("stripe-account", "")
-        if limit is not None and limit.turns_away(f"{account} {'/'.join(path.split('/')[:3])}"):
-            answer = _TOO_MANY
-        else:
-            answer = sandbox.answer(method=request.method, path=path, query=query, headers=request.headers)
-        if manner.latency_seconds + answer.delay_seconds:
-            await asyncio.sleep(manner.latency_seconds + answer.delay_seconds)
-        name = hashlib.sha256(f"{request.method} {path}?{query} {account}".encode()).hexdigest()
-        headers = {"Date": date, "Request-Id": f"req_{name[:14]}", "Stripe-Version": request.headers.get("stripe-version", API_VERSION)}
-        if answer.retry_after:
-            headers["Retry-After"] = answer.retry_after
-        if answer is _TOO_MANY:
-            headers["Stripe-Rate-Limited-Reason"] = "endpoint-rate"
-        kind = _BrokenOff if answer.is_broken_off else Response
-        return kind(answer.body, status_code=answer.status, headers=headers, media_type="application/json")
-
-    return Starlette(routes=[Route("/{path:path}", respond, methods=["GET", "POST", "PUT", "PATCH", "DELETE"])])
-
-
-def serve(sandbox: Answering, port: int, manner: Manner = Manner()) -> None:
-    """Serve on the loopback until interrupted."""
-    uvicorn.Server(_configure(build_app(sandbox, manner), port)).run()
-
-
-class SandboxServer:
-    """A sandbox in a thread of this process, on a free port of the loopback, for as long as the `with` block lasts."""
-
-    def __init__(self, source: Path | Answering, manner: Manner = Manner()) -> None:
-        """Remember the folder, or what answers; a folder is read when the block is entered."""
-        self._source, self._manner = source, manner
-        self.url = ""
-
-    def __enter__(self) -> Self:
-        """Start the server; it answers when this returns.
-
-        Raises:
-            SettingsError: no such folder.
-            FileRefusedError: a file in it is malformed.
-        """
-        app = build_app(read_sandbox(self._source) if isinstance(self._source, Path) else self._source, self._manner)
-        # The socket listens before the thread runs: early requests wait in its queue, so nobody has to poll.
-        self._socket = socket.create_server((LOOPBACK, 0), backlog=128)
-        port = self._socket.getsockname()[1]
-        self._server = uvicorn.Server(_configure(app, port))
-        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, name="sandbox", daemon=True)
-        self._thread.start()
-        self.url = f"http://{LOOPBACK}:{port}"
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Stop the server and wait for its thread."""
-        self._server.should_exit = True
-        self._thread.join()
-        self._socket.close()
-
-
-def _configure(app: Starlette, port: int) -> uvicorn.Config:
-    # The clock is the sandbox's own, so uvicorn's date header is off.
-    return uvicorn.Config(
-        app,
-        host=LOOPBACK,
-        port=port,
-        date_header=False,
-        server_header=False,
-        # A connection broken off on purpose is no error of the server's.
-        log_level="critical",
-        access_log=False,
-        ws="none",
-        lifespan="off",
-        timeout_graceful_shutdown=2,
-    )

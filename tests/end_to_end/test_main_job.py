@@ -12,7 +12,7 @@ import pytest
 
 from reconciliation.simulation.company import simulate_company
 from reconciliation.simulation.options import SimulationOptions
-from reconciliation.simulation.sandbox import SandboxServer
+from reconciliation.simulation.sandbox_server import SandboxServer
 from reconciliation.simulation.writer import write_company
 
 RECONCILE = Path(sys.executable).parent / "reconcile"

@@ -18,7 +18,7 @@ from reconciliation.opening import record_opening
 from reconciliation.simulation.company import simulate_company
 from reconciliation.simulation.dry_run import deliver
 from reconciliation.simulation.options import SimulationOptions
-from reconciliation.simulation.sandbox import SandboxServer
+from reconciliation.simulation.sandbox_server import SandboxServer
 from reconciliation.simulation.writer import write_company
 
 MONTH = "2026-08"

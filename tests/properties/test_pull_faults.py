@@ -20,7 +20,8 @@ from reconciliation.errors import IncompletePullError, StripeAccessError
 from reconciliation.simulation.company import simulate_company
 from reconciliation.simulation.faults import Answering, Fault, FaultPlan, Faulty, draw_plan
 from reconciliation.simulation.options import SimulationOptions
-from reconciliation.simulation.sandbox import Sandbox, SandboxServer, index_account, read_sandbox
+from reconciliation.simulation.sandbox import Sandbox, index_account, read_sandbox
+from reconciliation.simulation.sandbox_server import SandboxServer
 from reconciliation.simulation.stripe_objects import StripeObjects, read_objects, rewind
 from reconciliation.simulation.writer import write_company
 

@@ -23,7 +23,8 @@ from reconciliation.connectors.stripe.client import StripeReader
 from reconciliation.connectors.stripe.pull import pull_balance_transactions, pull_payout_members, pull_payouts, pull_sources
 from reconciliation.lake import Lake
 from reconciliation.simulation.faults import Answer
-from reconciliation.simulation.sandbox import Sandbox, SandboxServer, index_account
+from reconciliation.simulation.sandbox import Sandbox, index_account
+from reconciliation.simulation.sandbox_server import SandboxServer
 from reconciliation.simulation.stripe_objects import StripeObjects
 
 START = int(datetime(2026, 10, 1, tzinfo=UTC).timestamp())

@@ -112,7 +112,7 @@ def read_export(file: InboxFile, profiles: Sequence[Profile], *, settings: Setti
     Raises:
         FileRefusedError: it cannot be read exactly.
     """
-    key = (file.name, file.content, str(file.delivery), *file.other_names, settings.model_dump_json(), repr(profiles))
+    key: tuple[str | bytes, ...] = (file.name, file.content, str(file.delivery), *file.other_names, settings.model_dump_json(), repr(profiles))
     if key in _READ:
         return _READ[key]
     grids = open_grids(file.name, file.content)

@@ -13,7 +13,7 @@ from datetime import date
 import polars as pl
 
 from reconciliation.matching.blocking import name_words
-from reconciliation.matching.pool import PAYOUT_CATEGORIES, Pool, channel_of, nothing, pair_proposals, variants
+from reconciliation.matching.pool import PAYOUT_CATEGORIES, Pool, nothing, pair_proposals, variants
 
 SCORE = 0.7
 KEY = ["currency", "amount_minor", "who"]
@@ -25,7 +25,7 @@ def match_interchangeable(pool: Pool) -> pl.DataFrame:
     """Propose counted matches of equal lines and payments: of one customer, or of nobody named."""
     telling = pl.concat([pool.values("invoice", "stripe_id", "number"), pool.values("journal")])["item_id"].unique()
     lines = pool.postings().filter(~pl.col("item_id").is_in(telling.implode())).with_columns(who=_who(pl.col("counterparty")))
-    form = pl.when(channel_of().is_in(sorted(pool.net_channels))).then(pl.lit("net")).otherwise(pl.lit("single"))
+    form = pl.when(pl.col("channel").is_in(sorted(pool.net_channels))).then(pl.lit("net")).otherwise(pl.lit("single"))
     forms = variants(pool.side("stripe").filter(~pl.col("category").is_in(PAYOUT_CATEGORIES)))
     offers = forms.filter((pl.col("form") == form) & (pl.col("component") == "gross")).with_columns(who=_who(pl.col("counterparty")))
     named = _count(lines.filter(pl.col("who") != ""), offers, pool)

@@ -8,7 +8,7 @@ Worked: charge settled at 85.71, line PYMT-2003 of 86.00, both INV-1003: matched
 
 import polars as pl
 
-from reconciliation.matching.pool import Pool, channel_of, lag_in_words, pair_proposals, variants
+from reconciliation.matching.pool import Pool, lag_in_words, pair_proposals, variants
 
 DIGITS_MIN = 5
 """Fewer digits are too often another number by chance."""
@@ -22,7 +22,7 @@ def match_reference_differences(pool: Pool) -> pl.DataFrame:
     lines = pool.postings().filter(~pl.col("item_id").is_in(pool.values("journal")["item_id"].implode()))
     numbers = pool.values("number").filter(pl.col("value").str.len_chars() >= DIGITS_MIN)
     values = pl.concat([pool.values("stripe_id", "invoice"), numbers]).unique()
-    is_net = channel_of().is_in(sorted(pool.net_channels))
+    is_net = pl.col("channel").is_in(sorted(pool.net_channels))
     offered = variants(pool.side("stripe")).filter(
         pl.when(is_net).then(pl.col("form") == "net").otherwise((pl.col("form") == "single") & (pl.col("component") == "gross"))
     )

@@ -13,7 +13,7 @@ from assets.cli.main import app, main
 from reconciliation.config import read_settings
 from reconciliation.errors import BusyError, ReconciliationError, SettingsError
 from reconciliation.lake import Lake
-from reconciliation.simulation.sandbox import SandboxServer
+from reconciliation.simulation.sandbox_server import SandboxServer
 
 COMMANDS = ["run", "open", "demo", "simulate", "check", "train", "evaluate", "dev", "sandbox", "doctor", "close lock", "close status"]
 LATER = ["map", "review", "certify", "unlock", "replay", "audit"]
@@ -176,7 +176,7 @@ def test_a_busy_port_is_refused_with_what_to_do(folder, command):
 def test_the_sandbox_misbehaves_slows_down_and_turns_away_when_asked_to(folder, monkeypatch):
     (folder / "balance_transactions.jsonl").write_bytes(b'{"id":"txn_1","created":5}')
     served = []
-    monkeypatch.setattr("reconciliation.simulation.sandbox.serve", lambda *arguments: served.append(arguments))
+    monkeypatch.setattr("reconciliation.simulation.sandbox_server.serve", lambda *arguments: served.append(arguments))
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     done = call("sandbox", ".", "--port", str(port), "--faults", "7", "--latency-ms", "150", "--requests-per-second", "25")

@@ -10,7 +10,8 @@ import orjson
 import pytest
 
 from reconciliation.simulation.faults import REPEATS_MAX, Answer, Fault, FaultPlan, Faulty, draw_plan
-from reconciliation.simulation.sandbox import Manner, SandboxServer, read_sandbox
+from reconciliation.simulation.sandbox import read_sandbox
+from reconciliation.simulation.sandbox_server import Manner, SandboxServer
 from reconciliation.simulation.stripe_objects import read_objects, rewind
 
 HEADERS = {"authorization": "Bearer rk_test_1"}

@@ -12,7 +12,8 @@ import stripe
 
 from reconciliation.errors import FileRefusedError, SettingsError
 from reconciliation.simulation.faults import Answer
-from reconciliation.simulation.sandbox import Sandbox, SandboxServer, read_sandbox
+from reconciliation.simulation.sandbox import Sandbox, read_sandbox
+from reconciliation.simulation.sandbox_server import SandboxProcess, SandboxServer
 
 START = 1_790_000_000
 
@@ -279,3 +280,18 @@ def test_answers_carry_the_frozen_clock_once_and_stripes_headers(url):
     with caught.value as refused:
         assert refused.status == 401
         assert refused.headers["Content-Type"] == "application/json"
+
+
+def test_a_sandbox_in_a_process_of_its_own_answers_and_ends_with_its_block(folder):
+    with SandboxProcess(folder) as server:
+        request = urllib.request.Request(f"{server.url}/v1/balance", headers={"Authorization": "Bearer rk_test_x"})
+        with urllib.request.urlopen(request) as answer:
+            assert orjson.loads(answer.read())["object"] == "balance"
+        url = server.url
+    with pytest.raises(urllib.error.URLError):
+        urllib.request.urlopen(f"{url}/v1/balance")
+
+
+def test_a_sandbox_process_that_cannot_serve_says_why(tmp_path):
+    with SandboxProcess(tmp_path) as server, pytest.raises(SettingsError, match="no balance_transactions"):
+        _ = server.url

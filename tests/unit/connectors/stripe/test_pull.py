@@ -18,7 +18,7 @@ from reconciliation.connectors.stripe.client import StripeReader, StripeRefusedE
 from reconciliation.connectors.stripe.pull import Pulled, pull_balance, pull_balance_transactions, pull_payout_members, pull_payouts, pull_sources
 from reconciliation.errors import IncompletePullError, StripeAccessError
 from reconciliation.lake import unpack_pages
-from reconciliation.simulation.sandbox import SandboxServer
+from reconciliation.simulation.sandbox_server import SandboxServer
 
 START = datetime(2026, 10, 1, tzinfo=UTC)
 GOLDEN = Path(__file__).parents[5] / "shared" / "golden" / "three_months" / "stripe"
