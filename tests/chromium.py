@@ -115,7 +115,15 @@ def browse(folder: Path, *, width: int = 1440, height: int = 900, has_script: bo
     """Start a browser with a profile of its own, and end it."""
     program = find_chromium()
     assert program is not None
-    options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run", "--disable-background-networking", "--remote-debugging-port=0"]
+    options = [
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--hide-scrollbars",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--remote-debugging-port=0",
+    ]
     process = subprocess.Popen(
         [program, *options, f"--user-data-dir={folder}", f"--window-size={width},{height}", "about:blank"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )

@@ -15,8 +15,9 @@ import polars as pl
 from reconciliation.config import Settings, review_key
 from reconciliation.errors import InputsMissingError
 from reconciliation.lake import Lake, locked_through, month_scope
-from reconciliation.review.effects import apply_decisions, decisions_in_force
+from reconciliation.review.controls import settings_in_force
 from reconciliation.review.log import DecisionLog, Entry
+from reconciliation.review.pending import apply_since
 from reconciliation.review.queue import MonthTables, list_cases, order_cases, read_month
 from reconciliation.review.situation import Situation, package_hash, read_situation, view_breaks, view_digest
 from reconciliation.schemas.queue import QueueCase
@@ -113,10 +114,9 @@ class Desk:
         months = {book.name: month for book in self.settings.books if (month := self._month(lake, book.name, period)) is not None}
         if not months:
             raise InputsMissingError(f"{period} was not reconciled yet; there is nothing to review in it")
-        decisions = decisions_in_force(verified)
-        current = {name: replace(month, breaks=apply_decisions(month.breaks, decisions)) for name, month in months.items()}
+        current = {name: replace(month, breaks=apply_since(month.breaks, verified, period=period)) for name, month in months.items()}
         cases = order_cases(pl.concat([QueueCase.create_empty(), *(list_cases(month) for month in current.values())]))
-        return View(period, current, cases, self._situation(lake, period), verified, is_locked(lake, period))
+        return View(period, current, cases, self._situation(lake, period, verified), verified, is_locked(lake, period))
 
     def earlier(self, book: str, period: str, count: int = 3) -> list[MonthTables]:
         """Return the months before one, the latest first."""
@@ -139,8 +139,8 @@ class Desk:
                 self._months[book, period] = (state, month)
         return month
 
-    def _situation(self, lake: Lake, period: str) -> Situation:
-        settings = self.settings
+    def _situation(self, lake: Lake, period: str, entries: list[Entry]) -> Situation:
+        settings = settings_in_force(self.settings, entries)
         package = package_hash(settings, period)
         state = repr([settings, package, locked_through(lake), [lake.tables(month_scope(book.name, period)) for book in settings.books]])
         with self._lock:

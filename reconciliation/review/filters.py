@@ -127,7 +127,9 @@ def _of_tab(tab: str, reviewer: str) -> pl.Expr:
         return status.is_in(DECIDED)
     if tab == "mine":
         return (waiting & pl.col("prepared_by").is_in(["", reviewer])) | (status.is_in(SECOND) & (pl.col("prepared_by") != reviewer))
-    return waiting if tab in ("root", "sample") else waiting | status.is_in(SECOND)
+    if tab == "sample":
+        return status == "auto_cleared"
+    return waiting if tab == "root" else waiting | status.is_in(SECOND)
 
 
 def _bounds(cases: pl.DataFrame, asked: Filters) -> list[pl.Expr]:

@@ -40,7 +40,18 @@ READ_COLUMNS = {
     "ledger date": "ledger_on", "document no.": "document", "origin month": "origin_period", "prepared by": "prepared_by", "status": "disposition", "Stripe id": "stripe_id",
 }  # fmt: skip
 OWN_COLUMNS = ("decision", "cause", "reason", "assign to", "due", "note")
-WIDTHS = {"what": 27, "proposed cause": 22, "counterparty": 22, "reference": 18, "status": 20, "Stripe id": 20, "decision": 22, "cause": 24, "reason": 36, "note": 30}
+WIDTHS = {
+    "what": 27,
+    "proposed cause": 22,
+    "counterparty": 22,
+    "reference": 18,
+    "status": 20,
+    "Stripe id": 20,
+    "decision": 22,
+    "cause": 24,
+    "reason": 36,
+    "note": 30,
+}
 MONEY = ("money_at_risk_minor", "amount_minor")
 TRANSLATED = {"kind": words.kind, "cause": words.cause, "nature": words.nature, "disposition": words.status}
 DONE = "done"
@@ -142,7 +153,9 @@ def _review_sheet(book: Any, rows: Sequence[Mapping[str, Any]], digests: Mapping
             sheet.write_blank(number, index, None, yellow)
     last = max(len(rows), 1)
     first_own = len(READ_COLUMNS) + 1
-    sheet.data_validation(1, first_own, last, first_own, {"validate": "list", "source": [action.verb for action in ACTIONS], "error_message": "Choose a decision from the list."})
+    sheet.data_validation(
+        1, first_own, last, first_own, {"validate": "list", "source": [action.verb for action in ACTIONS], "error_message": "Choose a decision from the list."}
+    )
     sheet.data_validation(1, first_own + 1, last, first_own + 1, {"validate": "list", "source": f"={DEFINITIONS}!$D$2:$D${len(NATURE_OF_CAUSE) + 1}"})
     sheet.freeze_panes(HEADER_ROWS, 6)
     sheet.autofilter(0, 0, last, len(columns) - 1)
@@ -192,7 +205,11 @@ def _sign_sheet(book: Any) -> None:
     for number, text in enumerate(("reviewer", "one-time code")):
         sheet.write_string(number, 0, text)
         sheet.write_blank(number, 1, None, yellow)
-    sheet.write_string(3, 0, "Only for a file that you drop into the inbox: the code has to be fresh when it is read, within a minute. Without it the file waits for you on the review page.")
+    sheet.write_string(
+        3,
+        0,
+        "Only for a file that you drop into the inbox: the code has to be fresh when it is read, within a minute. Without it the file waits for you on the review page.",
+    )
     sheet.set_column(0, 0, 18)
     sheet.set_column(1, 1, 24)
     sheet.protect("")
@@ -232,7 +249,11 @@ def read_filled(name: str, content: bytes) -> tuple[str, list[FilledRow], int]:
     header = [str(cell).strip() for cell in table[0]] if table else []
     missing = [column for column in (KEY, *OWN_COLUMNS) if column not in header]
     if missing:
-        raise FileRefusedError(file=name, row=1, message=f"columns {', '.join(missing)} are missing in sheet {SHEET}; fill in the review.xlsx of the page, without changing its header")
+        raise FileRefusedError(
+            file=name,
+            row=1,
+            message=f"columns {', '.join(missing)} are missing in sheet {SHEET}; fill in the review.xlsx of the page, without changing its header",
+        )
     at = {column: len(header) - 1 - header[::-1].index(column) for column in (KEY, *OWN_COLUMNS)}
     filled, periods, blank = [], set(), 0
     for number, cells in enumerate(table[1:], 2):

@@ -124,7 +124,14 @@ def _refuse(visit: Visit, error: ReconciliationError, heading: str, *, status: i
 
 def _message(desk: Desk, error: ReconciliationError, *, status: int) -> Response:
     entity = "Review" if isinstance(error, SettingsError) else desk.settings.entity.name
-    values = {"entity": entity, "heading": "The review page cannot be shown", "lines": str(error).splitlines(), "back": f"{ROOT}/", "periods": [], "notice": None}
+    values = {
+        "entity": entity,
+        "heading": "The review page cannot be shown",
+        "lines": str(error).splitlines(),
+        "back": f"{ROOT}/",
+        "periods": [],
+        "notice": None,
+    }
     return HTMLResponse(render("message.html", values), status_code=status)
 
 
@@ -174,4 +181,3 @@ def _sign_out(desk: Desk) -> Endpoint:
         return response
 
     return _writing(desk, leave)
-

@@ -77,7 +77,10 @@ def undo_form(visit: Visit, form: FormData) -> Response:
 
 def comment_form(visit: Visit, form: FormData) -> Response:
     """Keep a note, an evidence file, or both on a case."""
-    view, files = _view(visit, form), [_keep_evidence(visit.desk.evidence_folder, one) for one in form.getlist("file") if isinstance(one, UploadFile) and one.filename]
+    view, files = (
+        _view(visit, form),
+        [_keep_evidence(visit.desk.evidence_folder, one) for one in form.getlist("file") if isinstance(one, UploadFile) and one.filename],
+    )
     note = text_of(form, "note") or (f"Evidence: {files[0]['name']}" if files else "")
     proof = visit.proof(text_of(form, "code"), is_fresh=False)
     request = DecisionRequest("comment", visit.reviewer, proof, visit.now, shown=_picks(form), reason=note, evidence=tuple(files))
@@ -130,7 +133,7 @@ def _ask(visit: Visit, view: View, picks: Picks, action: Action | None, form: Fo
         remarks.append(f"This answers the whole of {_entries_words(_targets(visit, view, picks))}, whatever else they hold.")
     is_fresh = action is not None and (action.always_fresh or (action.key == WRITE_OFF and bool(second)))
     values = {
-        **describe_strip(visit.desk, view, here="queue", owed=count_owed(visit.desk, view)),
+        **describe_strip(visit.desk, view, here="queue", owed=count_owed(view)),
         "action": action,
         "actions": ACTIONS,
         "preset": "",
@@ -142,9 +145,8 @@ def _ask(visit: Visit, view: View, picks: Picks, action: Action | None, form: Fo
         "left_out": max(0, cases.height - LISTED_MAX),
         "causes": sorted(((name, words.cause(name)) for name in NATURE_OF_CAUSE), key=lambda pair: pair[1]),
         "reason": text_of(form, "reason"),
-        "needs_reason": action is None or action.key in REASONED,
+        "needs_reason": action is not None and action.key in REASONED,
         "needs_code": visit.needs_code or (is_fresh and visit.session.prepares_until is not None),
-        "may_need_code": action is None,
         "view": text_of(form, "view"),
         "back": own_address(text_of(form, "back") or f"/review/?{text_of(form, 'view')}"),
     }

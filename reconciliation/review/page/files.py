@@ -76,7 +76,7 @@ def evidence_file(visit: Visit) -> Response:
 
 def _page(visit: Visit, view: View, results: list[dict[str, Any]]) -> Response:
     facts = [month.facts for month in view.months.values()]
-    owed = list_owed(visit.desk, view)
+    owed = list_owed(view)
     values = {
         **describe_strip(visit.desk, view, here="files", owed=sum(one["tone"] == "bad" for one in owed)),
         "owed_lines": owed,

@@ -1,15 +1,14 @@
 """What the month still lacks -> "what I still owe you", for the one who exports from the ERP and the bank."""
 
 from datetime import date, datetime
-from typing import Any
 
-from reconciliation.review.desk import Desk, View
+from reconciliation.review.desk import View
 from reconciliation.review.page import words
 
 KINDS = (("ledger", "Ledger export"), ("bank", "Bank statement"))
 
 
-def list_owed(desk: Desk, view: View) -> list[dict[str, str]]:
+def list_owed(view: View) -> list[dict[str, str]]:
     """List what is missing for a month, what is not, and how old the last file is.
 
     A source owes nothing once its lines reach the cut-off, or, at a bank that was silent at the end, once a line lies after it. A balance
@@ -41,6 +40,6 @@ QUIET_DAYS = {"ledger": 0, "bank": 4}
 """A ledger is posted to the last day; a bank line may lie a long weekend back."""
 
 
-def count_owed(desk: Desk, view: View) -> int:
+def count_owed(view: View) -> int:
     """Count what is missing."""
-    return sum(one["tone"] == "bad" for one in list_owed(desk, view))
+    return sum(one["tone"] == "bad" for one in list_owed(view))

@@ -46,11 +46,14 @@ def queue_page(visit: Visit) -> Response:
         {"name": name, "count": counts[tab], "is_here": tab == asked.tab, "href": f"{ROOT}/?month={view.period}&tab={tab}"} for tab, name in TAB_NAMES.items()
     ]
     values = {
-        **describe_strip(visit.desk, view, here="queue", owed=count_owed(visit.desk, view)),
+        **describe_strip(visit.desk, view, here="queue", owed=count_owed(view)),
         "tabs": tabs,
         "filters": asked,
         "choices": _choices(view.cases),
-        "more_open": any(getattr(asked, name) for name in ("book", "currency", "age", "origin", "side", "material", "mine", "journal", "counterparty", "payout", "account", "poster")),
+        "more_open": any(
+            getattr(asked, name)
+            for name in ("book", "currency", "age", "origin", "side", "material", "mine", "journal", "counterparty", "payout", "account", "poster")
+        ),
         "materiality": f"{visit.desk.settings.close.materiality} {visit.desk.settings.entity.currency}",
         "view": f"month={view.period}&{asked.address()}",
         "notice": tell_notice(visit.entries, query),
@@ -85,7 +88,7 @@ def case_page(visit: Visit) -> Response:
     steps = _steps(visit, view, asked, break_id)
     here_path = f"{ROOT}/case/{break_id}"
     values = {
-        **describe_strip(visit.desk, view, here="queue", owed=count_owed(visit.desk, view)),
+        **describe_strip(visit.desk, view, here="queue", owed=count_owed(view)),
         **steps,
         "row": shown,
         "sides": show_sides(case),
@@ -96,7 +99,12 @@ def case_page(visit: Visit) -> Response:
         "no_entry": row["suggested_action"] or "nothing clears it by an entry.",
         "reasons": show_reasons(row["reasons"]),
         "earlier": [
-            {"month": words.month(one["period"]), "cause": words.cause(one["cause"]), "amount": words.money(one["amount_minor"], one["currency"]), "status": words.status(one["disposition"])}
+            {
+                "month": words.month(one["period"]),
+                "cause": words.cause(one["cause"]),
+                "amount": words.money(one["amount_minor"], one["currency"]),
+                "status": words.status(one["disposition"]),
+            }
             for one in case.earlier.to_dicts()
         ],
         "decisions": [tell_entry(entry, visit.entries) for entry in about_case(visit.entries, break_id, row["item_ids"])],
@@ -109,7 +117,7 @@ def case_page(visit: Visit) -> Response:
         "picks": [shown["pick"]],
         "view": f"month={view.period}&{asked.address()}",
         "reason": "",
-        "may_need_code": False,
+        "needs_reason": False,
         "total_line": "",
         "notice": tell_notice(visit.entries, query),
         "here_path": here_path,
@@ -127,7 +135,7 @@ def log_page(visit: Visit) -> Response:
     view = visit.desk.view(visit.request.query_params.get("month", "") or visit.desk.current_period(), visit.entries)
     told = [entry for entry in reversed(visit.entries) if entry.kind not in ("session", "sign_out")]
     values = {
-        **describe_strip(visit.desk, view, here="log", owed=count_owed(visit.desk, view)),
+        **describe_strip(visit.desk, view, here="log", owed=count_owed(view)),
         "count": f"{len(visit.entries):,}",
         "head": visit.entries[-1].digest if visit.entries else "",
         "entries": [tell_entry(entry, visit.entries) for entry in told[:LOG_ROWS]],
@@ -141,7 +149,7 @@ def help_page(visit: Visit) -> Response:
     view = visit.desk.view(visit.request.query_params.get("month", "") or visit.desk.current_period(), visit.entries)
     settings = visit.desk.settings
     values = {
-        **describe_strip(visit.desk, view, here="help", owed=count_owed(visit.desk, view)),
+        **describe_strip(visit.desk, view, here="help", owed=count_owed(view)),
         "keys": KEYS,
         "actions": (*ACTIONS, *SECOND),
         "natures": [pair for word, pair in words.NATURES.items() if word],

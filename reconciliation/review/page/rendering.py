@@ -60,7 +60,10 @@ def show_sums(sums: pl.DataFrame) -> list[dict[str, Any]]:
         {
             "currency": row["currency"],
             "cases": row["cases"],
-            **{name: words.money(row[column], row["currency"]) for name, column in (("net", "net_minor"), ("gross", "gross_minor"), ("at_risk", "money_at_risk_minor"))},
+            **{
+                name: words.money(row[column], row["currency"])
+                for name, column in (("net", "net_minor"), ("gross", "gross_minor"), ("at_risk", "money_at_risk_minor"))
+            },
         }
         for row in sums.to_dicts()
     ]
@@ -94,7 +97,7 @@ def show_item(row: Row) -> dict[str, Any]:
     other = words.money(row["presentment_amount_minor"], row["presentment_currency"]) if row["presentment_currency"] else ""
     return {
         "item_id": row["item_id"], "date": words.day(row["date"]), "what": _what(row), "detail": " · ".join(dict.fromkeys(part for part in detail if part)),
-        "is_own": row["relation"] == OWN, "relation": row["relation"], "match": f"matched: {row['evidence']}" if row["match_id"] else "open",
+        "is_own": row["relation"] == OWN, "relation": row["relation"], "match": "matched" if row["match_id"] else "open", "why": row["evidence"] or "",
         "amount": words.money(row["amount_minor"], row["currency"]), "other": f"{other} {row['presentment_currency']}" if other else "",
         "side": words.side(row["side"]), "side_code": row["side"], "counterparty": row["counterparty"], "reference": row["reference"] or row["document"],
     }  # fmt: skip
@@ -120,7 +123,10 @@ def show_entry(case: Case) -> list[dict[str, str]]:
 
 def show_reasons(reasons: list[str]) -> list[dict[str, str]]:
     """Write the reasons of a case, each with which way it pulls."""
-    return [{"text": words.reason(one), "tone": "up" if one.endswith("(raises the risk)") else "down" if one.endswith("(lowers the risk)") else ""} for one in reasons[:3]]
+    return [
+        {"text": words.reason(one), "tone": "up" if one.endswith("(raises the risk)") else "down" if one.endswith("(lowers the risk)") else ""}
+        for one in reasons[:3]
+    ]
 
 
 def _what(row: Row) -> str:

@@ -73,7 +73,13 @@ def _failed(view: View) -> dict[str, Any]:
     for month in view.months.values():
         lines = month.statement.filter((pl.col("section") == "bridge") & (pl.col("line") == "unexplained"))
         failed += int((lines["difference"].fill_null(0) != 0).sum())
-    return {"name": "controls failed", "value": str(failed), "small": "", "tone": "bad" if failed else "good", "href": f"{ROOT}/files?month={view.period}" if failed else ""}
+    return {
+        "name": "controls failed",
+        "value": str(failed),
+        "small": "",
+        "tone": "bad" if failed else "good",
+        "href": f"{ROOT}/files?month={view.period}" if failed else "",
+    }
 
 
 def _through(view: View, zone: ZoneInfo) -> str:

@@ -60,7 +60,9 @@ def about_case(entries: Sequence[Entry], break_id: str, item_ids: Iterable[str])
     for entry in entries:
         shown = [one for one in entry.body.get("shown", []) if isinstance(one, dict)]
         of_items = {row[1] for row in entry.body.get("members", [])} | {item[0] for one in shown for item in one["items"]}
-        is_about = any(one["break_id"] == break_id for one in shown) or (entry.kind in (*BREAK_DECISIONS, *ITEM_DECISIONS, "comment") and bool(items & of_items))
+        is_about = any(one["break_id"] == break_id for one in shown) or (
+            entry.kind in (*BREAK_DECISIONS, *ITEM_DECISIONS, "comment") and bool(items & of_items)
+        )
         is_answer = entry.kind in (APPROVE, SEND_BACK, UNDO) and bool(numbers & set(entry.body["targets"]))
         if is_about or is_answer:
             numbers.add(entry.number)
@@ -71,7 +73,9 @@ def about_case(entries: Sequence[Entry], break_id: str, item_ids: Iterable[str])
 def _what(entry: Entry) -> str:
     targets = entry.body.get("targets", [])
     if targets:
-        return f"{said(entry.kind)} {'entry' if len(targets) == 1 else 'entries'} {', '.join(map(str, targets))}".replace("entry entry", "entry").replace("undid entry entries", "undid entries")
+        return f"{said(entry.kind)} {'entry' if len(targets) == 1 else 'entries'} {', '.join(map(str, targets))}".replace("entry entry", "entry").replace(
+            "undid entry entries", "undid entries"
+        )
     if entry.kind == "change_cause":
         return f"changed the cause to {words.cause(entry.body['cause'])} of"
     if entry.kind in ("enroll", "revoke"):

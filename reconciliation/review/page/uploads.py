@@ -65,7 +65,7 @@ def _take(sent: UploadFile, settings: Settings, kind: str) -> dict[str, Any]:
 
 
 def safe_name(name: str) -> str:
-    """Return the last part of a file's name, printable, never hidden, no longer than a file system takes.
+    r"""Return the last part of a file's name, printable, never hidden, no longer than a file system takes.
 
     >>> safe_name("../../etc/passwd"), safe_name("C:\\\\exports\\\\a.csv"), safe_name(".x.csv"), safe_name("")
     ('passwd', 'a.csv', 'x.csv', 'file')
@@ -121,7 +121,10 @@ def _in_words(found: dict[str, Any]) -> list[str]:
         return [*lines, *found["lines"]]
     aside = found["rows_set_aside"]
     lines.append(f"{found['rows_in']:,} rows: {found['rows_used']:,} used, {len(aside):,} set aside" + (f" ({_rules(aside)})." if aside else "."))
-    lines += [f"{currency}: {total['rows']:,} rows, debit {total['debit']}, credit {total['credit']}, net {total['net']}." for currency, total in found["totals"].items()]
+    lines += [
+        f"{currency}: {total['rows']:,} rows, debit {total['debit']}, credit {total['credit']}, net {total['net']}."
+        for currency, total in found["totals"].items()
+    ]
     proofs = [words.plain(proof["name"]) for proof in found["proofs"] if proof["holds"]]
     return [*lines, f"Proven: {', '.join(proofs)}."] if proofs else lines
 

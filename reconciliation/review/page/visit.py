@@ -153,7 +153,9 @@ def begin_visit(desk: Desk, request: Request) -> Visit:
     vouched = request.headers.get(header, "").strip().lower() if header else ""
     if vouched:
         if vouched not in names:
-            raise IdentityRefusedError(f"{vouched} is signed in at the proxy and is no reviewer here; a reviewer enrolls them: reconcile review enroll {vouched}")
+            raise IdentityRefusedError(
+                f"{vouched} is signed in at the proxy and is no reviewer here; a reviewer enrolls them: reconcile review enroll {vouched}"
+            )
         return Visit(desk, request, now, vouched_session(ProxyIdentity(vouched, header), now), log.key, entries)
     session = read_session(request.cookies.get(COOKIE, ""), log.key, now) if log.key else None
     if session is None or session.reviewer not in names:
@@ -180,9 +182,9 @@ def check_origin(request: Request) -> None:
 
 
 def own_address(address: str) -> str:
-    """Return an address of this page, or its front where the given one leads elsewhere.
+    r"""Return an address of this page, or its front where the given one leads elsewhere.
 
-    >>> own_address("/review/?tab=all"), own_address("//evil.example/review"), own_address("/review/\\r\\nX: y")
+    >>> own_address("/review/?tab=all"), own_address("//evil.example/review"), own_address("/review/\r\nX: y")
     ('/review/?tab=all', '/review/', '/review/')
     """
     is_own = address.startswith(f"{ROOT}/") and "\\" not in address and address.isprintable()
