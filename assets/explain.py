@@ -4,6 +4,7 @@ import dagster as dg
 
 from assets.checks import check_specs, check_table
 from assets.core import Core
+from assets.links import link_review
 from assets.metadata import Materialized, describe_breaks, describe_open_items
 from assets.partitions import Partitions
 from assets.resources import LakeResource
@@ -39,6 +40,8 @@ def build(partitions: Partitions) -> list[dg.AssetsDefinition]:
         listed = list_breaks(scored, explained, work.month())
         work.keep("scored", scored, model=model.label)
         work.keep("breaks", listed)
-        return dg.MaterializeResult(metadata={**describe_breaks(listed), "model": model.label}, check_results=check_table("breaks", listed))
+        return dg.MaterializeResult(
+            metadata={**link_review(listed, work.period), **describe_breaks(listed), "model": model.label}, check_results=check_table("breaks", listed)
+        )
 
     return [open_items, breaks]
