@@ -16,6 +16,7 @@ from reconciliation.matching.cascade import Matching
 from reconciliation.months import store_month, write_package
 from reconciliation.pipeline import Reconciliation
 from reconciliation.population import CarriedIn, Population
+from reconciliation.rates import read_rates
 
 GROUP = "close"
 
@@ -27,7 +28,8 @@ def build(partitions: Partitions, *, zone: str) -> list[dg.AssetsDefinition]:
     def journal_entries(context: dg.AssetExecutionContext, lake: LakeResource) -> Materialized:
         """One row is a line of a proposed entry, balanced by cause and period; finance posts it in the ERP."""
         work = lake.month(context.partition_key)
-        journals = propose_journals(work.frame("scored"), work.recall("carried", CarriedIn), work.month())
+        rates = read_rates(work.settings.path(work.settings.fx.rates))
+        journals = propose_journals(work.frame("scored"), work.recall("explained", Explained), work.recall("carried", CarriedIn), work.month(), rates=rates)
         work.keep("journals", journals)
         return dg.MaterializeResult(metadata=describe_journals(journals.lines))
 
@@ -65,7 +67,10 @@ def build(partitions: Partitions, *, zone: str) -> list[dg.AssetsDefinition]:
             features=explained.features,
             balances=closed,
             journals=journals.lines,
+            journal_register=journals.register,
             statement=lines,
+            audit_sample=work.frame("audit_sample"),
+            clearing=facts["clearing"],
         )
         store_month(work.lake, result, sources, proofs=proofs, model=facts["model"], accept_incomplete=facts["accept_incomplete"])
         return dg.MaterializeResult(metadata=describe_statement(lines), check_results=check_table("statement", lines))

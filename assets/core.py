@@ -7,12 +7,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from reconciliation.breaks.clearing import Policy
+from reconciliation.classifier.acting import make_policy
 from reconciliation.classifier.verdicts import make_judge
 from reconciliation.classifier.versions import load_version
 from reconciliation.close.summaries import Frame
 from reconciliation.config import Settings, read_settings, stripe_key
 from reconciliation.connectors.stripe.client import StripeReader
-from reconciliation.connectors.stripe.pull import Pulled, pull_balance, pull_balance_transactions, pull_payout_members, pull_payouts, pull_sources
+from reconciliation.connectors.stripe.pull import (
+    Pulled,
+    pull_balance,
+    pull_balance_transactions,
+    pull_payout_members,
+    pull_payouts,
+    pull_sources,
+    pull_unsettled_sources,
+)
 from reconciliation.lake import Lake
 from reconciliation.pipeline import Scorer
 from reconciliation.sources import read_files, register_deliveries
@@ -49,20 +59,21 @@ def read_inboxes(lake: Lake, settings: Settings) -> dict[str, Frame]:
 
 @dataclass(frozen=True)
 class Model:
-    """A classifier: its name for the manifest, and what scores."""
+    """A classifier: its name for the manifest, what scores, and what may be accepted on its word."""
 
     label: str
     score: Scorer
+    policy: Policy
 
 
-def load_model(settings: Settings) -> Model:
-    """Load the classifier that the settings name.
+def load_model(settings: Settings, lake: Lake) -> Model:
+    """Load the classifier that the settings name, and the policy that this company's audited months allow it.
 
     Raises:
         ModelRefusedError: there is none, or it does not fit this program.
     """
     version = load_version(settings.classifier.model)
-    return Model(version.label, make_judge(version))
+    return Model(version.label, make_judge(version), make_policy(version, settings, lake))
 
 
 @dataclass(frozen=True)
@@ -74,5 +85,6 @@ class Core:
     pull_payouts: Callable[..., Pulled] = pull_payouts
     pull_payout_members: Callable[..., Pulled] = pull_payout_members
     pull_sources: Callable[..., Pulled] = pull_sources
+    pull_unsettled_sources: Callable[..., Pulled] = pull_unsettled_sources
     read_inboxes: Callable[[Lake, Settings], Mapping[str, Frame]] = read_inboxes
-    load_model: Callable[[Settings], Model] = load_model
+    load_model: Callable[[Settings, Lake], Model] = load_model

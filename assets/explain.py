@@ -8,11 +8,13 @@ from assets.links import link_review
 from assets.metadata import Materialized, describe_breaks, describe_open_items
 from assets.partitions import Partitions
 from assets.resources import LakeResource
+from reconciliation.breaks.clearing import apply_clearing, draw_audit_sample, list_for_policy
 from reconciliation.breaks.explain import Explained, explain_breaks, score_breaks
-from reconciliation.breaks.explain import describe_breaks as list_breaks
 from reconciliation.matching.cascade import Matching
+from reconciliation.pipeline import list_breaks
 from reconciliation.population import CarriedIn, Population
 from reconciliation.rates import read_rates
+from reconciliation.review.effects import apply_decisions
 
 GROUP = "explain"
 
@@ -35,13 +37,18 @@ def build(partitions: Partitions) -> list[dg.AssetsDefinition]:
     def breaks(context: dg.AssetExecutionContext, lake: LakeResource, core: dg.ResourceParam[Core]) -> Materialized:
         """One row needs an explanation: how likely it is a true exception, why, and how much money that puts at risk."""
         work = lake.month(context.partition_key)
-        explained, model = work.recall("explained", Explained), core.load_model(work.settings)
-        scored = score_breaks(explained, model.score(explained.features))
-        listed = list_breaks(scored, explained, work.month())
-        work.keep("scored", scored, model=model.label)
+        explained, carried, month = work.recall("explained", Explained), work.recall("carried", CarriedIn), work.month()
+        model = core.load_model(work.settings, work.lake)
+        judged = score_breaks(explained, model.score(explained.features))
+        clearing = model.policy(list_for_policy(judged), explained.features, month)
+        scored = apply_decisions(apply_clearing(judged, clearing), carried.decided, period=work.period)
+        listed = list_breaks(scored, explained, carried, month)
+        work.keep("scored", scored, model=model.label, clearing=clearing.to_json())
         work.keep("breaks", listed)
+        work.keep("audit_sample", draw_audit_sample(listed, clearing, month))
         return dg.MaterializeResult(
-            metadata={**link_review(listed, work.period), **describe_breaks(listed), "model": model.label}, check_results=check_table("breaks", listed)
+            metadata={**link_review(listed, work.period), **describe_breaks(listed), "model": model.label, "clearing": clearing.statement},
+            check_results=check_table("breaks", listed),
         )
 
     return [open_items, breaks]

@@ -74,11 +74,15 @@ def payout_members(context: dg.AssetExecutionContext, lake: LakeResource, core: 
 
 def stripe_sources(context: dg.AssetExecutionContext, lake: LakeResource, core: dg.ResourceParam[Core], stripe: dg.ResourceParam[StripeAccess]) -> Materialized:
     """One row is the charge, refund, dispute or transfer behind a movement; references and names come from it, money does not."""
-    window = lake.window(context.partition_keys)
+    window, calendar = lake.window(context.partition_keys), lake.calendar()
+    known = lake.read_states_before("stripe_sources", window)
     pulled = core.pull_sources(stripe.reader(), account=window.account, start=window.start, end=window.end, partial=lake.partial_pull(window))
-    filed = file_by_moment(pulled.frame, "created_at", calendar=lake.calendar())
-    lake.write_days("stripe_sources", window, filed, raw=pulled.raw, is_ordered=True)
-    return dg.MaterializeResult(metadata=describe_rows(pulled.frame, money=None))
+    older = core.pull_unsettled_sources(stripe.reader(), account=window.account, known=known, before=window.start)
+    lake.write_days("stripe_sources", window, file_by_moment(pulled.frame, "created_at", calendar=calendar), raw=pulled.raw, is_ordered=True)
+    again = file_by_moment(older.frame, "created_at", calendar=calendar)
+    lake.amend_days("stripe_sources", window, again, key=["stripe_account", "source_id"], raw=older.raw)
+    described = {**describe_rows(pulled.frame, money=None), "read_again_of_before": dg.MetadataValue.int(older.frame.height)}
+    return dg.MaterializeResult(metadata=described)
 
 
 def pull_record(context: dg.AssetExecutionContext, lake: LakeResource) -> Materialized:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -222,6 +222,15 @@ class LakeResource(dg.ConfigurableResource[Any]):
     def read_known(self, table: str, window: PullWindow) -> Frame | None:
         """Return what an earlier pull published for the days of a window, or None."""
         return self.open().read_days(table, account=window.account, first=window.days[0], last=window.days[-1])
+
+    def read_states_before(self, table: str, window: PullWindow) -> Frame | None:
+        """Return kind, state and age of what is published of the days before a window, or None where it reaches back to the first one."""
+        day = timedelta(days=1)
+        return self.open().read_days(table, account=window.account, last=window.days[0] - day, columns=["object", "status", "created_at"])
+
+    def amend_days(self, table: str, window: PullWindow, frame: Frame, *, key: Sequence[str], raw: Sequence[bytes]) -> None:
+        """Publish newer readings of rows of other days than the window's."""
+        self.open().amend_days(table, account=window.account, frame=frame, day_column=LOCAL_DAY, key=key, raw=raw)
 
     def month(self, key: str) -> MonthWork:
         """Return the working tables of a month of a book."""

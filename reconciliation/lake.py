@@ -115,14 +115,51 @@ class Lake:
         manifest.update({day.isoformat(): {"file": file, "raw": packed, "day_column": day_column} for day in days})
         write_atomically(self._days_path(table, account), orjson.dumps(manifest, option=orjson.OPT_SORT_KEYS))
 
-    def read_days(self, table: str, *, account: str, first: date | None = None, last: date | None = None) -> pl.DataFrame | None:
-        """Return the published rows of the local days `first` to `last`, or None when nothing was ever pulled."""
+    def amend_days(self, table: str, *, account: str, frame: pl.DataFrame, day_column: str, key: Sequence[str], raw: Sequence[bytes] = ()) -> None:
+        """Put newer readings of some rows in the place of the published ones; every other row of their days stays.
+
+        Rows of before the first published day are filed under that day. Rows of later days that were never pulled are left out: they
+        are read when their day is.
+
+        Args:
+            table: table name.
+            account: Stripe account.
+            frame: the newer readings.
+            day_column: its column with each row's local day.
+            key: the columns that say which row it is.
+            raw: the raw responses it was made from, kept beside those of the days.
+        """
+        manifest = self._days(table, account)
+        if not manifest:
+            return
+        filed = frame.with_columns(pl.col(day_column).clip(lower_bound=date.fromisoformat(min(manifest))))
+        days = sorted({day.isoformat() for day in filed[day_column].unique()} & manifest.keys())
+        if not days:
+            return
+        packed = self._store_raw(raw)
+        for file in sorted({manifest[day]["file"] for day in days}):
+            touched = [day for day in days if manifest[day]["file"] == file]
+            of_day = pl.col(day_column).is_in([date.fromisoformat(day) for day in touched])
+            newer = filed.filter(of_day)
+            rest = self._load(file).rename({manifest[touched[0]]["day_column"]: day_column}).filter(of_day).join(newer, on=list(key), how="anti")
+            amended = pl.concat([rest, newer.select(rest.columns).cast(rest.schema)]).sort(day_column, *key)
+            stored = self._store_table(table, amended)
+            manifest.update({day: manifest[day] | {"file": stored, "day_column": day_column, "amended": packed} for day in touched})
+        write_atomically(self._days_path(table, account), orjson.dumps(manifest, option=orjson.OPT_SORT_KEYS))
+
+    def read_days(
+        self, table: str, *, account: str, first: date | None = None, last: date | None = None, columns: Sequence[str] | None = None
+    ) -> pl.DataFrame | None:
+        """Return the published rows of the local days `first` to `last`, or None when nothing was ever pulled; all columns unless some are named."""
         by_file: dict[tuple[str, str], list[date]] = {}
         for text, entry in self._days(table, account).items():
             day = date.fromisoformat(text)
             if (first is None or day >= first) and (last is None or day <= last):
                 by_file.setdefault((entry["file"], entry["day_column"]), []).append(day)
-        frames = [self._load(file).filter(pl.col(column).is_in(days)).drop(column) for (file, column), days in sorted(by_file.items())]
+        frames = [
+            self._load(file, None if columns is None else [*columns, column]).filter(pl.col(column).is_in(days)).drop(column)
+            for (file, column), days in sorted(by_file.items())
+        ]
         return pl.concat(frames) if frames else None
 
     def pulled_days(self, table: str, *, account: str) -> set[date]:
@@ -189,7 +226,7 @@ class Lake:
             named.update(orjson.loads(path.read_bytes())["tables"].values())
         for path in (self.root / "days").rglob("*.json"):
             for entry in orjson.loads(path.read_bytes()).values():
-                named.update((entry["file"], entry["raw"]))
+                named.update((entry["file"], entry["raw"], entry.get("amended", "")))
         stored = [path for path in (self.root / "files").rglob("*") if path.is_file()]
         orphans = [path for path in stored if path.relative_to(self.root).as_posix() not in named]
         for path in orphans:
@@ -233,8 +270,8 @@ class Lake:
             write_atomically(path, content)
         return name
 
-    def _load(self, file: str) -> pl.DataFrame:
-        return pl.read_parquet(io.BytesIO((self.root / file).read_bytes()))
+    def _load(self, file: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
+        return pl.read_parquet(io.BytesIO((self.root / file).read_bytes()), columns=None if columns is None else list(columns))
 
 
 def month_scope(book: str, period: str) -> str:

@@ -7,6 +7,8 @@ integers. No float is ever involved.
 
 import re
 
+import polars as pl
+
 AMOUNT_MINOR_MAX = 10**15
 """Largest accepted magnitude of one row: 9,000 such rows still fit a 64-bit sum."""
 
@@ -25,6 +27,15 @@ def currency_exponent(currency: str) -> int:
     if currency in ZERO_DECIMAL:
         return 0
     return 3 if currency in THREE_DECIMAL else 2
+
+
+def exponents_of(column: str) -> pl.Expr:
+    """Return the number of decimals of each currency in a column.
+
+    >>> pl.DataFrame({"currency": ["GBP", "JPY", "KWD"]}).select(exponents_of("currency")).to_series().to_list()
+    [2, 0, 3]
+    """
+    return pl.col(column).replace_strict({**dict.fromkeys(ZERO_DECIMAL, 0), **dict.fromkeys(THREE_DECIMAL, 3)}, default=2, return_dtype=pl.Int64)
 
 
 def parse_minor(text: str, currency: str) -> int:

@@ -9,12 +9,16 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import orjson
 import polars as pl
 
+from reconciliation.close.disputes import list_disputes
 from reconciliation.close.later_clearing import find_later_clearing
 from reconciliation.close.manifest import RETIRED, combine, describe_month
 from reconciliation.close.package import BookState, check_statement, package_files, write_draft, write_version
 from reconciliation.close.payouts import list_payouts
+from reconciliation.close.records import Records
+from reconciliation.close.restatement import compare_versions, describe_status, list_late_changes
 from reconciliation.config import Book, LedgerAccount, Settings
 from reconciliation.errors import InputsMissingError, LockedPeriodError, SettingsError
 from reconciliation.lake import Lake
@@ -22,8 +26,12 @@ from reconciliation.lake import lock_scope as lock_scope
 from reconciliation.lake import locked_through as locked_through
 from reconciliation.lake import month_scope as month_scope
 from reconciliation.pipeline import Reconciliation
-from reconciliation.population import CarriedIn, Month, in_scope, open_book
+from reconciliation.population import LOCKED, CarriedIn, Month, in_scope, open_book
+from reconciliation.review.controls import settings_in_force
+from reconciliation.review.effects import decisions_in_force
+from reconciliation.review.log import open_log
 from reconciliation.schemas.items import Item
+from reconciliation.schemas.journals import ProposedEntry
 from reconciliation.sources import Sources
 
 TABLES = [
@@ -36,13 +44,22 @@ TABLES = [
     "features",
     "balances",
     "journals",
+    "journal_register",
     "statement",
     "payouts",
     "later_clearing",
     "set_aside",
     "carried_items",
     "carried_open",
+    "disputes",
+    "restatement",
+    "audit_sample",
 ]
+
+
+def unlocked_scope(book: str, period: str) -> str:
+    """Name the scope that keeps what a month was locked as, once it is open again."""
+    return f"unlocked/{period}/{book}"
 
 
 def months_to_compute(lake: Lake, settings: Settings, period: str) -> list[str]:
@@ -74,6 +91,7 @@ def define_month(lake: Lake, settings: Settings, book: Book, period: str, *, com
     Raises:
         SettingsError: the month has not begun at Stripe, or `as_of` lies outside of it or of the data.
     """
+    settings = settings_in_force(settings, open_log(lake).entries())
     calendar = settings.calendar
     first, last = calendar.first_day(period), calendar.last_day(period)
     whole = calendar.local_day(complete_through) - timedelta(days=1)
@@ -110,12 +128,14 @@ def carry_in(lake: Lake, sources: Sources, month: Month) -> CarriedIn:
         InputsMissingError: the opening is unknown, or the month before was never reconciled.
     """
     name = month.book.name
-    locked_ids = _locked_item_ids(lake, name)
+    locked_items = _locked_items(lake, name)
+    decisions = decisions_in_force(open_log(lake).entries())
+    people = {"decided": decisions.decided, "by_hand": decisions.by_hand, "apart": decisions.apart}
     if month.is_first:
         scope = f"opening/{name}"
         given = lake.read(scope, "items")
         opened = open_book(sources, month, opening_items=given, opening_balances=dict(lake.facts(scope).get("ledger", {})))
-        return replace(opened, locked_item_ids=locked_ids)
+        return replace(opened, locked_items=locked_items, journals=_known_journals(lake, month, {}), **people)
     before = month.calendar.preceding(month.period)
     scope = lock_scope(name, before) if lake.tables(lock_scope(name, before)) else month_scope(name, before)
     tables = lake.tables(scope)
@@ -125,7 +145,22 @@ def carry_in(lake: Lake, sources: Sources, month: Month) -> CarriedIn:
     key = ["leg", "item_id"]
     carried = items.join(open_items.select(key), on=key, how="semi").with_columns(population=pl.lit("carried"))
     closing = lake.load(tables["balances"]).select("currency", stripe_minor="stripe_closing_minor", ledger_minor="ledger_closing_minor")
-    return CarriedIn(carried, references.join(open_items.select(key), on=key, how="semi"), open_items, lake.load(tables["explained"]), closing, locked_ids)
+    journals = _known_journals(lake, month, tables)
+    known = references.join(open_items.select(key), on=key, how="semi")
+    return CarriedIn(carried, known, open_items, lake.load(tables["explained"]), closing, locked_items, journals, **people)
+
+
+def _known_journals(lake: Lake, month: Month, before: dict[str, str]) -> pl.DataFrame:
+    """Load the entries proposed so far: by the months before, and by the nights before in this one (whether they came back in it is found anew)."""
+    own = lake.read(month_scope(month.book.name, month.period), "journal_register")
+    frames = [lake.load(before["journal_register"])] if "journal_register" in before else []
+    if own is not None:
+        came_now = pl.col("posted_period") == month.period
+        frames.append(own.with_columns(posted_period=pl.when(came_now).then(pl.lit("")).otherwise("posted_period")))
+    if not frames:
+        return ProposedEntry.create_empty()
+    # What the month before says stands first: it may have been run again since, and found an entry posted.
+    return pl.concat(frames).unique(["journal_id", "version"], keep="first", maintain_order=True).sort("journal_id", "version")
 
 
 def store_month(lake: Lake, result: Reconciliation, sources: Sources, *, proofs: pl.DataFrame, model: str, accept_incomplete: bool) -> None:
@@ -150,15 +185,41 @@ def store_month(lake: Lake, result: Reconciliation, sources: Sources, *, proofs:
         "features": result.features,
         "balances": result.balances,
         "journals": result.journals,
+        "journal_register": result.journal_register,
         "statement": result.statement,
         "payouts": list_payouts(sources, month, result.items, result.members),
         "set_aside": set_aside_of_month(sources, month),
         "later_clearing": find_later_clearing(sources, month, result.items, result.references, result.open_items),
         "carried_items": result.carried.items,
         "carried_open": result.carried.open_items,
+        "disputes": list_disputes(sources, month, before=_before(lake, month, "disputes")),
+        "restatement": list_restatement(lake, result),
+        "audit_sample": result.audit_sample,
     }
-    description = describe_month(sources, month, model=model, proofs=proofs, accept_incomplete=accept_incomplete)
+    described = describe_month(sources, month, model=model, proofs=proofs, accept_incomplete=accept_incomplete)
+    description = {**described, "clearing": result.clearing}
     lake.publish(month_scope(month.book.name, month.period), {name: lake.stage(name, frame) for name, frame in frames.items()}, facts=description)
+
+
+def list_restatement(lake: Lake, result: Reconciliation) -> pl.DataFrame:
+    """List what changed in locked months since (`restatement.SCHEMA`), and how a re-opened month differs from its locked version."""
+    month = result.month
+    now = describe_status(result.items, result.open_items)
+    late = list_late_changes(result.items, now.select("leg", "item_id", "status"), result.carried.locked_items, period=month.period)
+    scope = unlocked_scope(month.book.name, month.period)
+    items, open_items = lake.read(scope, "items"), lake.read(scope, "open_items")
+    if items is None or open_items is None:
+        return late
+    return pl.concat([late, compare_versions(describe_status(items, open_items), now, period=month.period, book=month.book.name)])
+
+
+def _before(lake: Lake, month: Month, table: str) -> pl.DataFrame | None:
+    """Read a table of the month before, as locked if it is; None in the first month."""
+    if month.is_first:
+        return None
+    before = month.calendar.preceding(month.period)
+    locked = lake.read(lock_scope(month.book.name, before), table)
+    return locked if locked is not None else lake.read(month_scope(month.book.name, before), table)
 
 
 def set_aside_of_month(sources: Sources, month: Month) -> pl.DataFrame:
@@ -195,9 +256,20 @@ def write_package(lake: Lake, settings: Settings, period: str, *, as_version: bo
     states = [read_state(lake, make_scope(book.name, period)) for book in settings.books]
     for state in states:
         check_statement(state)
-    files = package_files(states, combine([state.facts for state in states]))
+    records = Records(manifest={"carried_from": carried_from(settings, period)})
+    files = package_files(states, combine([state.facts for state in states]), records)
     folder = settings.path(settings.close.folder) / period
     return write_version(folder, files) if as_version else write_draft(folder, files)
+
+
+def carried_from(settings: Settings, period: str) -> dict[str, str] | None:
+    """Name the package that a month begins with: period and signed hash of the newest one of the month before; None for the first month."""
+    if period == settings.start.period:
+        return None
+    before = settings.calendar.preceding(period)
+    manifest = settings.path(settings.close.folder) / before / "latest" / "manifest.json"
+    found = orjson.loads(manifest.read_bytes()) if manifest.exists() else {}
+    return {"period": before, "package_sha256": str(found.get("package_sha256", ""))}
 
 
 def read_state(lake: Lake, scope: str) -> BookState:
@@ -210,7 +282,23 @@ def read_state(lake: Lake, scope: str) -> BookState:
     if tables is None:
         raise InputsMissingError(f"{scope}: not reconciled yet; run: reconcile run --period {scope.rsplit('/', 1)[-1]}")
     loaded = {name: lake.load(tables[name]) for name in TABLES}
-    used = ["items", "members", "open_items", "breaks", "journals", "statement", "payouts", "set_aside", "later_clearing", "carried_items", "carried_open"]
+    used = [
+        "items",
+        "members",
+        "open_items",
+        "breaks",
+        "journals",
+        "statement",
+        "payouts",
+        "set_aside",
+        "later_clearing",
+        "carried_items",
+        "carried_open",
+        "balances",
+        "disputes",
+        "restatement",
+        "audit_sample",
+    ]
     return BookState(**{name: loaded[name] for name in used}, facts=lake.facts(scope))
 
 
@@ -236,11 +324,13 @@ def lock_month(lake: Lake, settings: Settings, period: str) -> None:
         lake.publish(lock_scope(name, period), tables or {}, facts=facts)
 
 
-def _locked_item_ids(lake: Lake, book: str) -> pl.DataFrame:
-    frames = [Item.create_empty().select("leg", "item_id")]
+def _locked_items(lake: Lake, book: str) -> pl.DataFrame:
+    """Read what the locked months knew of every item (`population.LOCKED`); one that was carried on is known once."""
+    frames = [Item.create_empty().select(LOCKED)]
     for scope in lake.scopes("lock"):
         if scope.endswith(f"/{book}"):
             items = lake.read(scope, "items")
             if items is not None:
-                frames.append(items.select("leg", "item_id"))
-    return pl.concat(frames).unique()
+                frames.append(items.filter(pl.col("population") != "carried").select(LOCKED))
+                frames.append(items.filter(pl.col("population") == "carried").select(LOCKED))
+    return pl.concat(frames).unique(["leg", "item_id"], keep="first", maintain_order=True)

@@ -8,16 +8,20 @@ test requires equal frames from both.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import polars as pl
 
+from reconciliation.breaks.clearing import Clearing, Policy, apply_clearing, draw_audit_sample, leave_to_people, list_for_policy
 from reconciliation.breaks.explain import Explained, describe_breaks, explain_breaks, score_breaks
 from reconciliation.close.balances import close_balances
 from reconciliation.close.journals import propose_journals
 from reconciliation.close.statement import state_month
 from reconciliation.matching.cascade import Matching, match_items
+from reconciliation.matching.pool import ByHand
 from reconciliation.population import CarriedIn, Month, Population, build_population
 from reconciliation.rates import Rates
+from reconciliation.review.effects import apply_decisions, apply_to_matches
 from reconciliation.sources import Sources
 
 Scorer = Callable[[pl.DataFrame], pl.DataFrame]
@@ -40,7 +44,10 @@ class Reconciliation:
         features: what the classifier saw, by break.
         balances: opening and closing of Stripe and ledger by currency, with `unexplained_minor`.
         journals: lines of proposed entries.
+        journal_register: every version of every entry proposed so far (`ProposedEntry`).
         statement: lines of the statement, as in `statement.csv`, money in minor units.
+        audit_sample: breaks accepted without a person and drawn for a person's audit (`AUDIT_SAMPLE`).
+        clearing: what the policy says of the month, for the manifest.
     """
 
     month: Month
@@ -54,10 +61,13 @@ class Reconciliation:
     features: pl.DataFrame
     balances: pl.DataFrame
     journals: pl.DataFrame
+    journal_register: pl.DataFrame
     statement: pl.DataFrame
+    audit_sample: pl.DataFrame
+    clearing: dict[str, Any]
 
 
-def reconcile_month(sources: Sources, month: Month, carried: CarriedIn, *, score: Scorer, rates: Rates) -> Reconciliation:
+def reconcile_month(sources: Sources, month: Month, carried: CarriedIn, *, score: Scorer, rates: Rates, policy: Policy = leave_to_people) -> Reconciliation:
     """Reconcile one month of one book.
 
     Args:
@@ -66,14 +76,17 @@ def reconcile_month(sources: Sources, month: Month, carried: CarriedIn, *, score
         carried: what the month before carried out, or the opening of the first month.
         score: the classifier.
         rates: exchange rates for the tolerance of translated postings.
+        policy: what may be accepted or proposed without a person.
     """
     population = build_population(sources, month, carried)
     matching = match_population(population, carried, month, rates)
     explained = explain_breaks(population, matching, carried, month, rates)
-    scored = score_breaks(explained, score(explained.features))
+    judged = score_breaks(explained, score(explained.features))
+    clearing = policy(list_for_policy(judged), explained.features, month)
+    scored = apply_decisions(apply_clearing(judged, clearing), carried.decided, period=month.period)
     balances = close_balances(sources, month, carried, population)
-    journals = propose_journals(scored, carried, month)
-    breaks = describe_breaks(scored, explained, month)
+    journals = propose_journals(scored, explained, carried, month, rates=rates)
+    breaks = list_breaks(scored, explained, carried, month)
     statement = state_month(explained.items, matching.members, scored, balances, month)
     return Reconciliation(
         month,
@@ -87,14 +100,22 @@ def reconcile_month(sources: Sources, month: Month, carried: CarriedIn, *, score
         explained.features,
         balances,
         journals.lines,
+        journals.register,
         statement,
+        draw_audit_sample(breaks, clearing, month),
+        clearing.to_json(),
     )
 
 
 def match_population(population: Population, carried: CarriedIn, month: Month, rates: Rates) -> Matching:
-    """Match the items of the month; journals of earlier months may have come back."""
-    journals = carried.open_items.filter(pl.col("journal_id") != "").select("item_id", "journal_id").unique()
-    return match_items(population.items, population.references, cut_off_on=month.cut_off_on, journals=journals, rates=rates)
+    """Match the items of the month; entries that were proposed before may have come back."""
+    hands = ByHand(carried.by_hand, carried.apart)
+    return match_items(population.items, population.references, cut_off_on=month.cut_off_on, journals=carried.journals, rates=rates, hands=hands)
 
 
-__all__ = ["Explained", "Reconciliation", "Scorer", "match_population", "reconcile_month"]
+def list_breaks(scored: pl.DataFrame, explained: Explained, carried: CarriedIn, month: Month) -> pl.DataFrame:
+    """Describe the breaks of the month with what people decided about them (`Break`)."""
+    return apply_to_matches(describe_breaks(scored, explained, month), explained.items, carried.decided, period=month.period)
+
+
+__all__ = ["Clearing", "Explained", "Policy", "Reconciliation", "Scorer", "list_breaks", "match_population", "reconcile_month"]

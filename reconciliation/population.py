@@ -3,7 +3,7 @@
 The population of a leg is: opening open items + items dated in the month + items of locked months that arrived since.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
 
 import polars as pl
@@ -15,11 +15,17 @@ from reconciliation.engine import content_ids
 from reconciliation.errors import InputsMissingError
 from reconciliation.matching.cascade import match_items
 from reconciliation.normalize.components import cast_items, list_cash_items, split_components
-from reconciliation.normalize.lines import list_bank_items, list_ledger_items
+from reconciliation.normalize.lines import JOURNAL_ID, list_bank_items, list_ledger_items
 from reconciliation.normalize.references import extract_references
 from reconciliation.schemas.breaks import OpenItem
+from reconciliation.schemas.decisions import DecidedItem, HandMatchedItem, KeptApartItem
 from reconciliation.schemas.items import Item, ItemReference
+from reconciliation.schemas.journals import ProposedEntry
 from reconciliation.sources import Sources
+
+LOCKED = ["leg", "item_id", "side", "amount_minor", "currency", "account", "date", "origin_period"]
+RESTATED = "/restated/"
+"""Marks the id of an item that stands for what a locked ledger line has changed by since: `<item>/restated/<period it is counted in>`."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,11 @@ class CarriedIn:
         open_items: the `OpenItem` rows of the month before (causes and journal ids).
         explained: the same items with the facts that explained them; empty in the first month.
         balances: `currency, stripe_minor, ledger_minor`: the closing of the month before.
-        locked_item_ids: ids of all items that locked months knew.
+        locked_items: what locked months knew of every item (`LOCKED`), by the amount they ended with.
+        journals: every entry proposed so far (`ProposedEntry`), those of this month's earlier runs included.
+        decided: `DecidedItem`: what people decided about breaks.
+        by_hand: `HandMatchedItem`: what they matched.
+        apart: `KeptApartItem`: what they took apart.
     """
 
     items: pl.DataFrame
@@ -71,7 +81,11 @@ class CarriedIn:
     open_items: pl.DataFrame
     explained: pl.DataFrame
     balances: pl.DataFrame
-    locked_item_ids: pl.DataFrame
+    locked_items: pl.DataFrame
+    journals: pl.DataFrame = field(default_factory=ProposedEntry.create_empty)
+    decided: pl.DataFrame = field(default_factory=DecidedItem.create_empty)
+    by_hand: pl.DataFrame = field(default_factory=HandMatchedItem.create_empty)
+    apart: pl.DataFrame = field(default_factory=KeptApartItem.create_empty)
 
 
 @dataclass(frozen=True)
@@ -118,14 +132,17 @@ def in_scope(transactions: pl.DataFrame, book: Book) -> pl.DataFrame:
 def build_population(sources: Sources, month: Month, carried: CarriedIn) -> Population:
     """Select the items of the month and extract their references."""
     listed = list_all_items(sources, month)
-    new = listed.filter(pl.col("origin_period") == month.period)
+    known = carried.locked_items
+    # A line that a locked month counted and that was moved here since is counted once, in that month.
+    new = listed.filter(pl.col("origin_period") == month.period).join(known, on=["leg", "item_id"], how="anti")
     late = listed.clear()
     if month.takes_late_items:
         locked = pl.col("origin_period").is_between(pl.lit(month.settings.start.period), pl.lit(month.locked_through))
-        late = listed.filter(locked).join(carried.locked_item_ids, on=["leg", "item_id"], how="anti").with_columns(population=pl.lit("late"))
-    arrived = pl.concat([new, late])
-    known = _refresh_payouts(carried.items.join(arrived, on=["leg", "item_id"], how="anti"), listed)
-    items = pl.concat([known, cast_items(arrived).drop("reference_text")]).sort("leg", "item_id")
+        arrived_late = listed.filter(locked).join(known, on=["leg", "item_id"], how="anti")
+        late = pl.concat([arrived_late, list_restated_lines(sources, month, listed, known)]).with_columns(population=pl.lit("late"))
+    arrived = _mark_accruals(pl.concat([new, late]), carried.journals)
+    brought = _refresh_payouts(carried.items.join(arrived, on=["leg", "item_id"], how="anti"), listed)
+    items = pl.concat([brought, cast_items(arrived).drop("reference_text")]).sort("leg", "item_id")
     references = pl.concat([carried.references, extract_references(arrived)]).unique().join(items, on=["leg", "item_id"], how="semi")
     around = pl.concat([listed.filter(pl.col("side") == "ledger"), other_account_lines(sources, month)])
     return Population(
@@ -134,6 +151,76 @@ def build_population(sources: Sources, month: Month, carried: CarriedIn) -> Popu
         cast_items(around).drop("reference_text"),
         extract_references(around),
     )
+
+
+def list_restated_lines(sources: Sources, month: Month, listed: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """Make an item for every ledger line that a locked month counted and that has another amount now, or is gone.
+
+    Its amount is what changed since, so that the ledger's opening as locked and its lines still lead to its closing. A line is gone only where a current export
+    covers its account and day without it; an export that was cleared away proves nothing.
+
+    Args:
+        sources: everything read.
+        month: the month that takes late items.
+        listed: from `list_all_items`.
+        known: `LOCKED` columns of the locked months' items.
+
+    Returns:
+        Rows as `listed` has them, `<item>/restated/<period>`.
+    """
+    lines = known.filter(pl.col("side") == "ledger").with_columns(origin=pl.col("item_id").str.split(RESTATED).list.first())
+    counted = lines.group_by("leg", "currency", item_id="origin").agg(
+        counted=pl.col("amount_minor").sum(),
+        **{f"{name}_then": pl.col(name).sort_by(pl.col("item_id").str.len_chars()).first() for name in ("account", "date", "origin_period")},
+    )
+    key = ["leg", "item_id", "currency"]
+    changed = listed.filter(pl.col("side") == "ledger").join(counted, on=key).filter(pl.col("amount_minor") != pl.col("counted"))
+    deltas = changed.with_columns(
+        amount_minor=pl.col("amount_minor") - pl.col("counted"),
+        item_id=pl.concat_str(["item_id", pl.lit(RESTATED + month.period)]),
+        description=pl.concat_str([pl.lit("changed after the close: "), "description"]),
+    )
+    missing = counted.filter(pl.col("counted") != 0).join(listed, on=["leg", "item_id"], how="anti")
+    gone = missing.join(_covered_days(sources), left_on=["account_then", "origin_period_then"], right_on=["account", "month"])
+    vanished = gone.filter(pl.col("date_then").is_between("covers_from", "covers_to")).unique(key).sort("item_id")
+    removed = vanished.select(
+        *key,
+        amount_minor=-pl.col("counted"),
+        account="account_then",
+        date="date_then",
+        origin_period="origin_period_then",
+        description=pl.concat_str([pl.lit("removed after the close: "), "item_id"]),
+        document=pl.col("item_id").str.strip_prefix("gl_").str.replace(r"/[^/]*$", ""),
+    ).with_columns(
+        item_id=pl.concat_str(["item_id", pl.lit(RESTATED + month.period)]), reference_text="document", side=pl.lit("ledger"), book=pl.lit(month.book.name)
+    )
+    schema = listed.schema
+    blank = {name: pl.lit("") if dtype == pl.String else pl.lit(None, dtype=dtype) for name, dtype in schema.items() if name not in removed.columns}
+    complete = removed.with_columns(**{**blank, "is_accrual": pl.lit(value=False), "presentment_currency": pl.lit(None, dtype=pl.String)})
+    return pl.concat([deltas.select(listed.columns), complete.select(pl.col(name).cast(dtype) for name, dtype in schema.items())])
+
+
+def _covered_days(sources: Sources) -> pl.DataFrame:
+    """Return `account, month, covers_from, covers_to` of the current exports: the days of an account's month that each of them shows."""
+    exports = sources.files.filter(pl.col("kind").cast(pl.String) == "ledger").select("source_file", "covers_from", "covers_to")
+    shown = sources.ledger_lines.with_columns(source_file=pl.col("source_file").str.replace(r"!.*$", "")).join(exports, on="source_file")
+    inside = shown.filter(pl.col("posting_on").is_between("covers_from", "covers_to"))
+    return (
+        inside.group_by("source_file", "account", "month").agg(covers_from=pl.col("posting_on").min(), covers_to=pl.col("posting_on").max()).drop("source_file")
+    )
+
+
+def _mark_accruals(arrived: pl.DataFrame, journals: pl.DataFrame) -> pl.DataFrame:
+    """Mark the lines that carry the id of an accrual of ours, whatever the ERP made of its memo: with its sign it is the accrual, against it the reversal."""
+    accruals = journals.filter(pl.col("nature") == "timing").group_by("journal_id").agg(sign=pl.col("effect_minor").last().sign())
+    named = pl.col("reference_text").str.extract(f"({JOURNAL_ID})", 1)
+    is_ledger = (pl.col("leg") == "books") & (pl.col("side") == "ledger")
+    known = arrived.with_columns(journal_id=pl.when(is_ledger).then(named)).join(accruals, on="journal_id", how="left", maintain_order="left")
+    is_ours, with_sign = pl.col("sign").is_not_null(), pl.col("amount_minor").sign() == pl.col("sign")
+    return known.with_columns(
+        is_accrual=pl.when(is_ours).then(with_sign).otherwise("is_accrual"),
+        reverses=pl.when(is_ours).then(pl.when(with_sign).then(pl.lit("")).otherwise("journal_id")).otherwise("reverses"),
+    ).drop("journal_id", "sign")
 
 
 def _refresh_payouts(carried: pl.DataFrame, listed: pl.DataFrame) -> pl.DataFrame:
@@ -196,7 +283,7 @@ def open_book(sources: Sources, month: Month, *, opening_items: pl.DataFrame | N
         OpenItem.create_empty(),
         pl.DataFrame(),
         balances.select("currency", "stripe_minor", "ledger_minor"),
-        Item.create_empty().select("leg", "item_id"),
+        Item.create_empty().select(LOCKED),
     )
 
 
@@ -245,7 +332,7 @@ def _find_lookback_items(listed: pl.DataFrame, month: Month) -> pl.DataFrame:
     """Find the items before the first month whose partner on the other side came in it: they were open at the start."""
     references = extract_references(listed)
     plain = cast_items(listed).drop("reference_text")
-    members = match_items(plain, references, cut_off_on=month.cut_off_on, journals=pl.DataFrame(schema={"item_id": pl.String, "journal_id": pl.String})).members
+    members = match_items(plain, references, cut_off_on=month.cut_off_on, journals=ProposedEntry.create_empty()).members
     placed = members.join(plain.select("leg", "item_id", "side", "origin_period"), on=["leg", "item_id"])
     is_old = pl.col("origin_period") < month.period
     crossing = placed.filter(

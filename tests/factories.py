@@ -11,9 +11,10 @@ from reconciliation.normalize.references import extract_references
 from reconciliation.normalize.translation import add_translation_band
 from reconciliation.rates import Rates
 from reconciliation.schemas.items import Item
+from reconciliation.schemas.journals import ProposedEntry
 
 DAY = date(2026, 10, 15)
-NO_JOURNALS = pl.DataFrame(schema={"item_id": pl.String, "journal_id": pl.String})
+NO_JOURNALS = ProposedEntry.create_empty()
 
 
 def stripe(identity, amount, *, component="gross", category="charge", day=DAY, name="", reference="", currency="GBP", leg="books", **others):

@@ -54,7 +54,7 @@ def month(*breaks, period="2026-10", locked_through="", package_hash="", matched
         period=period,
         breaks=pl.DataFrame(listed, schema=BREAK_SCHEMA),
         items=pl.DataFrame(rows, schema=ITEM_SCHEMA, orient="row"),
-        open_items=pl.DataFrame(own, schema=dict.fromkeys(["leg", "item_id", "cause", "nature"], text)),
+        open_items=pl.DataFrame(own, schema=dict.fromkeys(["leg", "item_id", "cause", "nature", "journal_id"], text)),
         members=pl.DataFrame(members, schema=dict.fromkeys(["leg", "item_id", "match_id", "strategy"], text)),
         locked_through=locked_through,
         package_hash=package_hash,

@@ -147,9 +147,10 @@ def _opening(settings: Settings) -> Finding:
 
 def _model(settings: Settings) -> Finding:
     from assets.core import load_model
+    from assets.resources import open_lake
 
     try:
-        return Finding("model", "ok", load_model(settings).label)
+        return Finding("model", "ok", load_model(settings, open_lake(settings)).label)
     except ReconciliationError as error:
         return Finding("model", "wrong", str(error))
 

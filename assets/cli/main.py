@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from assets.cli import company, doctor, files, model, month, serve
+from assets.cli import audit, company, doctor, files, model, month, serve
 from assets.cli.output import tell
 from reconciliation.errors import ReconciliationError
 
@@ -25,6 +25,7 @@ files.register(app)
 model.register(app)
 serve.register(app)
 doctor.register(app)
+audit.register(app)
 
 
 def main() -> None:

@@ -26,6 +26,8 @@ ACTIONS = {
     "restatement": "Decide whether the locked month must be restated.",
     "": "Find out what it is.",
 }
+PEOPLE = ["prepared_by", "prepared_at", "approved_by", "approved_at", "decision_reason"]
+"""Who decided about a break, when and why; blank until somebody has."""
 
 
 @dataclass(frozen=True)
@@ -65,10 +67,12 @@ def score_breaks(explained: Explained, scores: pl.DataFrame) -> pl.DataFrame:
         scores: `break_id, probability_true_exception, reasons`.
 
     Returns:
-        The open items with facts, `probability_true_exception`, `reasons`, `cause`, `nature`, `disposition`.
+        The open items with facts, `probability_true_exception`, `reasons`, `cause`, `nature`, `disposition`; nobody has decided yet,
+        so that `prepared_by` and what follows it is blank, and an entry is wanted and not approved.
     """
     scored = choose_cause(explained.open_facts.join(scores, on="break_id", how="left"))
-    return scored.with_columns(disposition=pl.lit("needs_review"))
+    undecided = {**dict.fromkeys(PEOPLE, pl.lit("")), "is_entry_approved": pl.lit(value=False), "is_entry_wanted": pl.lit(value=True)}
+    return scored.with_columns(disposition=pl.lit("needs_review"), **undecided)
 
 
 def describe_breaks(scored: pl.DataFrame, explained: Explained, month: Month) -> pl.DataFrame:
@@ -92,6 +96,7 @@ def describe_breaks(scored: pl.DataFrame, explained: Explained, month: Month) ->
                 "reasons",
                 "counterparty",
                 "reference",
+                *PEOPLE,
             )
         ),
         match_id=pl.when(pl.col("side") == "residual").then("item_id").otherwise(pl.lit("")).first(),
@@ -117,6 +122,7 @@ def describe_breaks(scored: pl.DataFrame, explained: Explained, month: Month) ->
         amount_minor=pl.lit(0, dtype=pl.Int64),
         counter_amount_minor="moved_minor",
         counter_currency="currency",
+        **dict.fromkeys(PEOPLE, pl.lit("")),
     )  # fmt: skip
     both = pl.concat([described, across], how="diagonal_relaxed")
     at_stake = pl.when(pl.col("kind") == "period_difference").then(pl.col("counter_amount_minor").abs()).otherwise(pl.col("amount_minor").abs())

@@ -99,8 +99,10 @@ def _repeated(around: Surroundings, still_open: pl.DataFrame) -> pl.DataFrame:
     is_matched = pl.col("item_id").is_in(around.members["item_id"].implode())
     mine = own.select("leg", *columns).with_columns(is_matched=pl.lit(value=False))
     others = known.select(columns).unique("item_id").with_columns(is_matched=is_matched)
-    shared = _strong(references)
-    own_documents = pl.col("value") != pl.col("document").str.to_uppercase().str.replace_all("[^A-Z0-9]", "")
+    # An entry of ours that was posted twice carries its id twice, often as its document number too.
+    ours = references.filter((pl.col("kind") == "journal") & (pl.col("leg") == "books")).select("item_id", "value").unique()
+    shared = pl.concat([_strong(references), ours])
+    own_documents = (pl.col("value") != pl.col("document").str.to_uppercase().str.replace_all("[^A-Z0-9]", "")) | pl.col("value").is_in(ours["value"].implode())
     by_reference = (
         mine.join(shared, on="item_id").filter(own_documents)
         .join(others.join(shared, on="item_id").filter(own_documents), on=["side", "currency", "amount_minor", "value", "category"], suffix="_other")

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from reconciliation.population import RESTATED
+
 
 @dataclass(frozen=True)
 class Causes:
@@ -98,6 +100,7 @@ def _name_causes(facts: pl.DataFrame) -> pl.DataFrame:
     overdue = pl.col("days_overdue") > PAYOUT_GRACE_DAYS
     rules: list[tuple[pl.Expr, tuple[str, str, str, str]]] = [
         (pl.col("kind") == "opening_difference", ("opening_difference", "", "", "")),
+        (pl.col("item_id").str.contains(RESTATED, literal=True), ("", "", "changed_after_close", "restatement")),
         (pl.col("is_accrual"), ("accrual_release", "timing", "", "")),
         (pl.col("kind") == "duplicate_in_ledger", ("", "", "duplicate_posting", "correction")),
         (pl.col("kind") == "duplicate_in_stripe", ("", "", "double_charge", "claim")),

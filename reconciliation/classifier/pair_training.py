@@ -26,6 +26,7 @@ from reconciliation.matching.strategies.fuzzy import compare_candidates
 from reconciliation.normalize.translation import add_translation_band
 from reconciliation.pipeline import Reconciliation
 from reconciliation.rates import Rates
+from reconciliation.schemas.journals import ProposedEntry
 
 COLUMNS = {name: column_of(name) for name in COMPARISONS}
 DECIDED_BEFORE = [name for name, _ in BOOKS[: [name for name, _ in BOOKS].index("fuzzy")]]
@@ -42,7 +43,7 @@ def label_pairs(result: Reconciliation, edges: pl.DataFrame, *, rates: Rates) ->
     """
     decided = result.members.filter(pl.col("strategy").is_in(DECIDED_BEFORE))
     left = result.items.filter(pl.col("side") != "residual").join(decided, on=["leg", "item_id"], how="anti")
-    journals = pl.DataFrame(schema={"item_id": pl.String, "journal_id": pl.String})
+    journals = ProposedEntry.create_empty()
     pool = fill_pool(
         add_translation_band(left, rates), result.references, leg="books", cut_off_on=result.month.cut_off_on, journals=journals, settings=MatchingSettings()
     )

@@ -14,13 +14,15 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from reconciliation.breaks.clearing import AUTO_CLEARED, NEEDS_REVIEW, PROPOSED_CLEAR, Clearing
 from reconciliation.learning.tables import Floats
+from reconciliation.schemas.breaks import EXCEPTION_CAUSES, UNDETERMINED
 
 CONFIDENCE = 0.95
 UNCLEARABLE_KINDS = ("ambiguous_match", "opening_difference", "currency_difference")
 """Kinds that a person always sees: several explanations are equally good, the difference is older than the first month, or two currencies meet."""
-UNCLEARABLE_CAUSES = ("undetermined", "opening_difference")
-NEEDS_REVIEW, PROPOSED_CLEAR, AUTO_CLEARED = "needs_review", "proposed_clear", "auto_cleared"
+UNCLEARABLE_CAUSES = (UNDETERMINED, "opening_difference", *EXCEPTION_CAUSES)
+"""What has no cause, or one that is a true exception, goes to a person however improbable the model finds it."""
 Mode = Literal["observe", "copilot", "autonomous"]
 
 
@@ -37,6 +39,8 @@ class Certificate:
         target_recall: what was asked for.
         confidence: of the bound.
         window: in words, which labels.
+        breaks: how many labeled breaks the window holds; 0 where an older version did not say.
+        cleared: how many of them lie below the threshold.
     """
 
     source: Literal["simulated", "audited"]
@@ -47,30 +51,23 @@ class Certificate:
     target_recall: float
     confidence: float
     window: str
+    breaks: int = 0
+    cleared: int = 0
+
+    @property
+    def wrong_share_allowed(self) -> float | None:
+        """Share of true exceptions among what is cleared that the target of recall allows in a window like this one; None where unknown."""
+        return min(1.0, (1 - self.target_recall) * self.exceptions / self.cleared) if self.cleared else None
 
     def to_json(self) -> dict[str, Any]:
         """Return the certificate as plain JSON values."""
-        return dict(vars(self))
+        values = dict(vars(self))
+        return values if self.breaks else {name: value for name, value in values.items() if name not in ("breaks", "cleared")}
 
     @staticmethod
     def from_json(content: dict[str, Any]) -> "Certificate":
         """Read what `to_json` wrote."""
         return Certificate(**content)
-
-
-@dataclass(frozen=True)
-class Clearing:
-    """What the policy decided for a month of a book.
-
-    Attributes:
-        dispositions: `break_id`, `disposition`, in the order of the breaks.
-        mode: the mode that acted; `copilot` where `autonomous` was asked for without a certificate on audited labels.
-        statement: one sentence for the report: which certificate acted with which bound, or why nothing is cleared.
-    """
-
-    dispositions: pl.DataFrame
-    mode: Mode
-    statement: str
 
 
 def recall_bound(*, exceptions: int, misses: int, confidence: float = CONFIDENCE) -> float:
@@ -124,104 +121,152 @@ def certify_threshold(
     Returns:
         A certificate; its threshold is None when the window holds too few exceptions for any proof.
     """
-    exceptions = np.sort(probabilities[labels])
+    exceptions, breaks = np.sort(probabilities[labels]), len(labels)
     allowed = misses_allowed(exceptions=len(exceptions), target_recall=target_recall, confidence=confidence)
     if allowed is None:
-        return Certificate(source, None, len(exceptions), 0, 0.0, target_recall, confidence, window)
+        return Certificate(source, None, len(exceptions), 0, 0.0, target_recall, confidence, window, breaks)
     threshold = float(exceptions[allowed])
     misses = int((exceptions < threshold).sum())  # equal probabilities at the threshold are not cleared, so this may be fewer than allowed
     bound = recall_bound(exceptions=len(exceptions), misses=misses, confidence=confidence)
-    return Certificate(source, threshold, len(exceptions), misses, bound, target_recall, confidence, window)
+    return Certificate(source, threshold, len(exceptions), misses, bound, target_recall, confidence, window, breaks, int((probabilities < threshold).sum()))
 
 
-def decide_dispositions(
-    breaks: pl.DataFrame,
-    *,
-    mode: Mode,
-    target_recall: float,
-    simulated: Certificate | None,
-    audited: Certificate | None = None,
-    materiality_minor: Mapping[str, int],
-    cap_minor: Mapping[str, int],
-    alarm: str = "",
-) -> Clearing:
+def wrong_share_bound(*, looked_at: int, wrong: int, confidence: float = CONFIDENCE) -> float:
+    """Return the one-sided Clopper-Pearson upper bound of the share of wrong acceptances, from a random sample of them.
+
+    >>> [round(wrong_share_bound(looked_at=n, wrong=0), 4) for n in (0, 60, 300, 598)]
+    [1.0, 0.0487, 0.0099, 0.005]
+    """
+    if wrong >= looked_at:
+        return 1.0
+    from scipy.stats import beta
+
+    return float(beta.ppf(confidence, wrong + 1, looked_at - wrong))
+
+
+def is_beyond(*, looked_at: int, wrong: int, share_allowed: float, confidence: float = CONFIDENCE) -> bool:
+    """Say whether so many wrong acceptances would be found in fewer than one of twenty samples if the allowed share held.
+
+    >>> is_beyond(looked_at=60, wrong=1, share_allowed=0.01), is_beyond(looked_at=60, wrong=3, share_allowed=0.01)
+    (False, True)
+    """
+    if wrong == 0:
+        return False
+    from scipy.stats import binom
+
+    return float(binom.sf(wrong - 1, looked_at, share_allowed)) < 1 - confidence
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the settings allow.
+
+    Attributes:
+        mode: `[review] mode`.
+        target_recall: `[review] target_recall`; a certificate for a lower target does not act.
+        materiality_minor: per currency; a currency without one clears nothing.
+        cap_minor: per currency, most that may be accepted without a person in the month, summed absolutely.
+    """
+
+    mode: Mode
+    target_recall: float
+    materiality_minor: Mapping[str, int]
+    cap_minor: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Proofs:
+    """What speaks for and against clearing without a person.
+
+    Attributes:
+        simulated: the model version's own certificate.
+        audited: one on this company's audited labels.
+        alarms: why automatic acceptance is suspended (drift, findings of the audit); empty when nothing is wrong.
+    """
+
+    simulated: Certificate | None
+    audited: Certificate | None = None
+    alarms: tuple[str, ...] = ()
+
+
+def decide_dispositions(breaks: pl.DataFrame, *, limits: Limits, proofs: Proofs) -> Clearing:
     """Decide what each break needs.
 
     Args:
-        breaks: `break_id, kind, cause, amount_minor, currency, probability_true_exception`.
-        mode: `[review] mode`.
-        target_recall: `[review] target_recall`; a certificate for a lower target does not act.
-        simulated: the model version's own certificate.
-        audited: one on this company's audited labels.
-        materiality_minor: per currency; a currency without one clears nothing.
-        cap_minor: per currency, most that may be accepted without a person in the month, summed absolutely.
-        alarm: why automatic acceptance is suspended (drift), or empty.
+        breaks: `break_id, kind, cause, exposure_minor, currency, probability_true_exception` (`list_for_policy`).
+        limits: what the settings allow.
+        proofs: certificates and alarms.
 
     Returns:
         `needs_review` for everything in observe. In copilot `proposed_clear` strictly below the threshold and the materiality,
-        for kinds and causes a person need not see. In autonomous, with an audited certificate, those become `auto_cleared` up to
-        the cap, least probable exception first.
+        for kinds and causes a person need not see. In autonomous, with an audited certificate and no alarm, those become
+        `auto_cleared` up to the cap, least probable exception first.
     """
-    acting, certificate, statement = _acting(mode, simulated=simulated, audited=audited, target_recall=target_recall, alarm=alarm)
+    acting, certificate, because = _acting(limits, proofs)
+    facts = {
+        "acted": certificate.source if certificate else "none",
+        "simulated": proofs.simulated.to_json() if proofs.simulated else None,
+        "audited": proofs.audited.to_json() if proofs.audited else None,
+        "alarms": list(proofs.alarms),
+        "target_recall": limits.target_recall,
+        "materiality_minor": dict(sorted(limits.materiality_minor.items())),
+        "auto_clear_cap_minor": dict(sorted(limits.cap_minor.items())),
+    }
+    statement = f"{because} Bounds on recall of true exceptions: {describe_certificate(proofs.simulated, 'simulated')}; {describe_certificate(proofs.audited, 'audited')}."
     if certificate is None or certificate.threshold is None:
-        return Clearing(breaks.select("break_id", pl.lit(NEEDS_REVIEW).alias("disposition")), acting, statement)
-    limits = [
-        breaks["currency"].cast(pl.String).replace_strict(dict(table), default=0, return_dtype=pl.Int64).alias(name)
-        for name, table in (("_material", materiality_minor), ("_cap", cap_minor))
-    ]
-    judged = breaks.with_columns(*limits).with_columns(pl.col("amount_minor").abs().alias("_amount"))
+        return Clearing(breaks.select("break_id", disposition=pl.lit(NEEDS_REVIEW)), acting, statement, facts)
+    tables = (("_material", limits.materiality_minor), ("_cap", limits.cap_minor))
+    currency = pl.col("currency").cast(pl.String)
+    judged = breaks.with_columns(currency.replace_strict(dict(table), default=0, return_dtype=pl.Int64).alias(name) for name, table in tables)
     is_clearable = (
         (pl.col("probability_true_exception") < certificate.threshold)
-        & (pl.col("_amount") < pl.col("_material"))
+        & (pl.col("exposure_minor") < pl.col("_material"))
         & ~pl.col("kind").is_in(UNCLEARABLE_KINDS)
         & ~pl.col("cause").is_in(UNCLEARABLE_CAUSES)
     ).fill_null(value=False)
-    judged = judged.with_columns(is_clearable.alias("_clearable"))
+    judged = judged.with_columns(_clearable=is_clearable)
     disposition = pl.when("_clearable").then(pl.lit(PROPOSED_CLEAR)).otherwise(pl.lit(NEEDS_REVIEW))
     if acting == "autonomous":
         disposition = pl.when(_within_cap()).then(pl.lit(AUTO_CLEARED)).otherwise(disposition)
-    return Clearing(judged.select("break_id", disposition.alias("disposition")), acting, statement)
+    return Clearing(judged.select("break_id", disposition=disposition), acting, statement, facts)
+
+
+def describe_certificate(certificate: Certificate | None, source: str) -> str:
+    """Say a bound as the report prints it: `simulated 99.03 % (n = 939, 4 missed)`, or that there is none."""
+    if certificate is None:
+        return f"{source} none (n = 0)"
+    if certificate.threshold is None:
+        return f"{certificate.source} none (n = {certificate.exceptions:,}, too few for {certificate.target_recall:.1%})"
+    return f"{certificate.source} at least {certificate.recall_bound:.2%} at {certificate.confidence:.0%} confidence (n = {certificate.exceptions:,}, {certificate.misses} missed)"
 
 
 def _within_cap() -> pl.Expr:
     # Least probable exceptions first, then the smallest, so that the cap is spent where it risks least; a break that would exceed it ends the list.
-    order = ["probability_true_exception", "_amount", "break_id"]
-    running = pl.when("_clearable").then("_amount").otherwise(0).cum_sum().over("currency", order_by=order)
+    order = ["probability_true_exception", "exposure_minor", "break_id"]
+    running = pl.when("_clearable").then("exposure_minor").otherwise(0).cum_sum().over("currency", order_by=order)
     return pl.col("_clearable") & (running <= pl.col("_cap"))
 
 
-def _acting(
-    mode: Mode, *, simulated: Certificate | None, audited: Certificate | None, target_recall: float, alarm: str
-) -> tuple[Mode, Certificate | None, str]:
-    if mode == "observe":
+def _acting(limits: Limits, proofs: Proofs) -> tuple[Mode, Certificate | None, str]:
+    if limits.mode == "observe":
         return "observe", None, "Mode is observe: nothing is accepted or proposed; every break waits for a person."
-    if mode == "autonomous" and not alarm and _proves(audited, target_recall):
-        return "autonomous", audited, f"Cleared without a person by {_describe(audited)}."
-    acting: Mode = "copilot"
-    because = (
-        ""
-        if mode == "copilot"
-        else f"Automatic acceptance is off ({alarm or 'no certificate on audited labels of this company'}), so breaks are only proposed. "
-    )
-    if alarm and mode == "copilot":
+    alarm = "; ".join(proofs.alarms)
+    if limits.mode == "autonomous" and not alarm and _proves(proofs.audited, limits.target_recall):
+        return "autonomous", proofs.audited, "Accepted without a person on the audited certificate, below materiality and up to the cap of the month."
+    because = ""
+    if limits.mode == "autonomous":
+        because = f"Automatic acceptance is off ({alarm or 'no certificate on audited labels of this company'}), so breaks are only proposed. "
+    elif alarm:
         because = f"Alarm: {alarm}. "
-    if _proves(simulated, target_recall):
-        return acting, simulated, f"{because}Proposed for clearing by {_describe(simulated)}; a person confirms each."
+    certificate = proofs.audited if _proves(proofs.audited, limits.target_recall) else proofs.simulated
+    if certificate is not None and _proves(certificate, limits.target_recall):
+        return "copilot", certificate, f"{because}Proposed for clearing on the {certificate.source} certificate; a person confirms each."
     return (
-        acting,
+        "copilot",
         None,
-        f"{because}No threshold is proven for a recall of {target_recall:.1%}, so nothing is proposed for clearing; every break waits for a person.",
+        f"{because}No threshold is proven for a recall of {limits.target_recall:.1%}, so nothing is proposed; every break waits for a person.",
     )
 
 
 def _proves(certificate: Certificate | None, target_recall: float) -> bool:
     return certificate is not None and certificate.threshold is not None and certificate.recall_bound >= target_recall
-
-
-def _describe(certificate: Certificate | None) -> str:
-    if certificate is None:
-        return "no certificate"
-    return (
-        f"the {certificate.source} certificate (n = {certificate.exceptions:,} true exceptions, {certificate.misses} missed: recall at least "
-        f"{certificate.recall_bound:.2%} at {certificate.confidence:.0%} confidence)"
-    )

@@ -22,6 +22,7 @@ import polars as pl
 
 from reconciliation.classifier.calibration import Calibration
 from reconciliation.classifier.card import render_card
+from reconciliation.classifier.drift import SCORE, Reference, make_reference
 from reconciliation.classifier.evaluation import MatchQuality, average_precision, match_quality, measure_frame, measure_segments
 from reconciliation.classifier.labels import label_breaks, name_members, read_truth
 from reconciliation.classifier.policy import Certificate, certify_threshold
@@ -52,7 +53,6 @@ LABEL_COLUMNS = (
     "is_named",
     "is_true_exception",
 )
-BREAKS_A_MONTH_MAX = 300
 BREAKS_A_MONTH_MAX = 300
 COMPANIES_IN_A_ROW = 8
 SEGMENTS = ("family", "leg", "kind", "currency", "amount_decade", "period")
@@ -273,8 +273,23 @@ def train_version(examples: pl.DataFrame, *, plan: Plan, name: str, models: Path
     }
     certified = [certificate.to_json() for certificate in certificates]
     card = render_card(facts | {"version": number, "certificates": certified, "features": [asdict(feature) for feature in features]})
-    place = write_version(tables=tables, calibration=calibration, certificates=certificates, facts=facts, card=card, folder=models, version=number)
+    place = write_version(
+        tables=tables,
+        calibration=calibration,
+        certificates=certificates,
+        facts=facts,
+        card=card,
+        reference=describe_certified(scored, features),
+        folder=models,
+        version=number,
+    )
     return load_version(place.name, folder=models)
+
+
+def describe_certified(scored: pl.DataFrame, features: Sequence[Feature]) -> Reference:
+    """Describe the breaks of the companies that a version learned from or was certified on, to tell drift from."""
+    known = scored.filter(pl.col("role").is_in([LEARN, STOP, CALIBRATE])).rename({"probability": SCORE})
+    return make_reference(known, features=features)
 
 
 def score_examples(examples: pl.DataFrame, *, tables: AdditiveTables, calibration: Calibration) -> pl.DataFrame:

@@ -1,6 +1,6 @@
 """A folder `models/exception_classifier/<n>/` <-> a model version that may score.
 
-A version is `model.json` (tables and calibration), `manifest.json` (what it was made of, its hash, metrics, certificates)
+A version is `model.json` (tables and calibration), `reference.json` (what its breaks look like), `manifest.json` (what it was made of, its hash, metrics, certificates)
 and `card.md` (generated from the manifest, for people). Versions are never changed; a file whose hash differs is refused.
 """
 
@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from reconciliation.classifier.calibration import Calibration
+from reconciliation.classifier.drift import Reference
 from reconciliation.classifier.policy import Certificate
 from reconciliation.errors import ReconciliationError
 from reconciliation.learning.tables import AdditiveTables
@@ -23,6 +24,7 @@ logger = logging.getLogger(__name__)
 MODELS = Path(__file__).resolve().parents[2] / "models"
 NAME = "exception_classifier"
 FORMAT = 1
+REFERENCE = "reference.json"
 LABEL_POLICY = "oracle-1"
 """How labels were made; a version made under another policy is refused, since its probability would mean something else."""
 
@@ -41,6 +43,7 @@ class ModelVersion:
         calibration: from score to probability.
         certificates: proven thresholds, one per target recall.
         manifest: everything else that is known of it.
+        reference: what the breaks it was certified on look like, to tell drift from; None where the version does not say.
     """
 
     version: int
@@ -48,6 +51,7 @@ class ModelVersion:
     calibration: Calibration
     certificates: tuple[Certificate, ...]
     manifest: dict[str, Any]
+    reference: Reference | None = None
 
     @property
     def label(self) -> str:
@@ -90,10 +94,11 @@ def load_version(version: str = "latest", *, folder: Path = MODELS) -> ModelVers
     try:
         tables, calibration = AdditiveTables.from_json(artifact["tables"]), Calibration.from_json(artifact["calibration"])
         certificates = tuple(Certificate.from_json(entry) for entry in manifest["certificates"])
+        reference = Reference.from_json(orjson.loads(_read(place / REFERENCE))) if REFERENCE in manifest["files"] else None
     except (ValueError, KeyError, TypeError) as error:
         raise ModelRefusedError(f"{place}: not a model this program reads ({error}); train a new version") from error
     logger.info("model %s/%s: %d features, %d tables", NAME, number, len(tables.features), len(tables.terms))
-    return ModelVersion(version=int(number), tables=tables, calibration=calibration, certificates=certificates, manifest=manifest)
+    return ModelVersion(version=int(number), tables=tables, calibration=calibration, certificates=certificates, manifest=manifest, reference=reference)
 
 
 def version_numbers(folder: Path = MODELS) -> list[int]:
@@ -110,6 +115,7 @@ def write_version(
     certificates: tuple[Certificate, ...],
     facts: dict[str, Any],
     card: str,
+    reference: Reference | None = None,
     folder: Path = MODELS,
     version: int | None = None,
 ) -> Path:
@@ -121,6 +127,7 @@ def write_version(
         certificates: proven thresholds.
         facts: further entries of the manifest: training data with their hashes, seed, options, metrics.
         card: text of the model card.
+        reference: what the certified breaks look like.
         folder: where models lie.
         version: its number; default: one above the highest.
 
@@ -135,19 +142,23 @@ def write_version(
     if place.exists():
         raise ModelRefusedError(f"{place}: this version exists and versions are never changed; leave the number out to write the next one")
     artifact = orjson.dumps({"tables": tables.to_json(), "calibration": calibration.to_json()}, option=orjson.OPT_SORT_KEYS) + b"\n"
+    contents = {"model.json": artifact}
+    if reference is not None:
+        contents[REFERENCE] = orjson.dumps(reference.to_json(), option=orjson.OPT_SORT_KEYS) + b"\n"
     manifest = facts | {
         "name": NAME,
         "version": number,
         "format": FORMAT,
         "label_policy": LABEL_POLICY,
-        "files": {"model.json": {"sha256": hashlib.sha256(artifact).hexdigest(), "bytes": len(artifact)}},
+        "files": {name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)} for name, content in contents.items()},
         "features": [{"name": feature.name, "type": feature.type} for feature in tables.features],
         "certificates": [certificate.to_json() for certificate in certificates],
     }
     staged = place.with_name(f".{number}.staged")
     shutil.rmtree(staged, ignore_errors=True)
     staged.mkdir(parents=True)
-    (staged / "model.json").write_bytes(artifact)
+    for name, content in contents.items():
+        (staged / name).write_bytes(content)
     (staged / "card.md").write_text(card, encoding="utf-8")
     (staged / "manifest.json").write_bytes(orjson.dumps(manifest, option=orjson.OPT_INDENT_2) + b"\n")
     staged.rename(place)

@@ -1,18 +1,23 @@
 """Open items with causes -> proposed entries, one per cause, currency and period, each balanced.
 
-An entry is proposed for what does not clear by itself: nature `entry`, `reclass` and `correction`, and timing items where
-`[journals] post_timing_above` asks for it (those reverse on the first day of the next period). An item that already has a
-journal keeps it until the entry shows up in the ledger: nothing is proposed twice.
+An entry is proposed for what does not clear by itself: nature `entry`, `reclass` and `correction`, what a person writes off, and timing
+items where `[journals] post_timing_above` asks for it (those reverse on the first day of the next period). An entry keeps its id from the
+night it was first shown (`ProposedEntry`): it grows while nobody has approved it, is frozen once somebody has, and is over once a ledger
+line carries its id. What is open after that gets an entry of its own, with another id.
 """
 
 from dataclasses import dataclass
 
 import polars as pl
 
-from reconciliation.money import parse_minor
+from reconciliation.breaks.explain import Explained
+from reconciliation.close.journal_lines import make_lines
+from reconciliation.money import currency_exponent, parse_minor
 from reconciliation.population import CarriedIn, Month
+from reconciliation.rates import Rates
 from reconciliation.schemas.breaks import OpenItem
 from reconciliation.schemas.items import EFFECT
+from reconciliation.schemas.journals import ProposedEntry
 
 POSTED_NATURES = ["correction", "entry", "reclass"]
 COUNTER_ROLES = {
@@ -37,131 +42,242 @@ COUNTER_ROLES = {
     "opening_difference": "write_off",
 }
 OTHER_ROLE = "unapplied_receipts"
-_COLUMNS: dict[str, pl.DataType | type[pl.DataType]] = {
-    **dict.fromkeys(["journal_id"], pl.String),
-    "line": pl.Int64,
-    **dict.fromkeys(["type", "status"], pl.String),
-    "posting_date": pl.Date,
-    "period": pl.String,
-    "reverses_on": pl.Date,
-    **dict.fromkeys(["reverses_journal", "entity", "account", "account_role"], pl.String),
-    **dict.fromkeys(["debit_minor", "credit_minor"], pl.Int64),
-    **dict.fromkeys(["currency", "memo"], pl.String),
-    **dict.fromkeys(["break_ids", "items"], pl.List(pl.String)),
-    **dict.fromkeys(["prepared_by", "approved_by"], pl.String),
-}
-LINE_SCHEMA = pl.Schema(_COLUMNS)
+NUMBERS_PER_BOOK = 1000
+"""Books of one entity post into one ERP, so that each numbers from a thousand of its own."""
+GROUP = ["nature", "cause", "role", "currency", "account", "is_approved"]
 
 
 @dataclass(frozen=True)
 class Journals:
-    """Lines of the proposed entries (`LINE_SCHEMA`), and the open items with their journal ids (`OpenItem`)."""
+    """What is proposed.
+
+    Attributes:
+        lines: lines of the month's entries (`LINE_SCHEMA`): those to post, and those that came back in this month.
+        open_items: the open items with their journal ids (`OpenItem`).
+        register: every version of every entry known by now (`ProposedEntry`).
+    """
 
     lines: pl.DataFrame
     open_items: pl.DataFrame
+    register: pl.DataFrame
 
 
-def propose_journals(scored: pl.DataFrame, carried: CarriedIn, month: Month) -> Journals:
+def propose_journals(scored: pl.DataFrame, explained: Explained, carried: CarriedIn, month: Month, *, rates: Rates) -> Journals:
     """Propose entries for the open items of the books leg.
 
     Args:
-        scored: open items with cause and nature.
-        carried: carries the journal ids of earlier months.
+        scored: open items with cause, nature and disposition; with `prepared_by`, `approved_by` and `is_entry_approved` where people have decided.
+        explained: all items of the month and their references, to see which entries came back.
+        carried: carries the entries of earlier nights and months.
         month: which month.
+        rates: translate the amount above which timing items are posted.
     """
-    earlier = carried.open_items.filter((pl.col("journal_id") != "") & (pl.col("leg") == "books")).select("leg", "item_id", "journal_id")
-    posting = _to_post(scored, month).join(earlier, on=["leg", "item_id"], how="left").with_columns(effect=EFFECT)
-    entries = _number(posting, month)
-    numbered = entries.select("journal_id", item_id="items").explode("item_id", empty_as_null=False)
+    known = carried.journals
+    back = _returned_lines(explained, known)
+    posted_ids = back.filter(~pl.col("is_reversal"))["journal_id"].unique()
+    newly_posted = (pl.col("posted_period") == "") & pl.col("journal_id").is_in(posted_ids.implode())
+    known = known.with_columns(posted_period=pl.when(newly_posted).then(pl.lit(month.period)).otherwise("posted_period"))
+    accruals = _open_accruals(scored, back, known)
+    accrued = _accrued_items(known, month)
+    candidates = _to_post(scored, month, rates).join(accrued, on="item_id", how="anti")
+    live = _make_entries(candidates, known, month)
+    made_for = pl.concat(
+        [
+            live.select("journal_id", item_id="items").explode("item_id", empty_as_null=False),
+            accruals.filter(pl.col("is_due")).select(journal_id=pl.format("{}-R", "journal_id"), item_id="item_id"),
+            _posted_accruals(scored, accruals, accrued),
+        ]
+    )
     open_items = (
-        scored.join(numbered.with_columns(leg=pl.lit("books")), on=["leg", "item_id"], how="left")
+        scored.join(made_for.with_columns(leg=pl.lit("books")), on=["leg", "item_id"], how="left")
         .with_columns(pl.col("journal_id").fill_null(""))
         .select(OpenItem.column_names())
     )
-    return Journals(_lines(entries, month), OpenItem.validate(open_items.sort("leg", "item_id"), cast=True))
+    register = _remember(known, live)
+    next_period = pl.lit(month.calendar.following(month.period)).alias("reversal_period")
+    lines = make_lines(
+        live=live.with_columns(next_period),
+        posted=_posted_entries(known, back, month).with_columns(next_period),
+        reversals=_reversals(register, accruals, back).with_columns(reversal_period=pl.lit(month.period)),
+        entity=month.settings.entity.name,
+        accounts=month.settings.journals.accounts,
+    )
+    return Journals(lines, OpenItem.validate(open_items.sort("leg", "item_id"), cast=True), ProposedEntry.validate(register, cast=True))
 
 
-def _to_post(scored: pl.DataFrame, month: Month) -> pl.DataFrame:
-    books = scored.filter(pl.col("leg") == "books")
-    permanent = books.filter(pl.col("nature").is_in(POSTED_NATURES))
-    above = month.settings.journals.post_timing_above
-    if not above:
-        return permanent
-    limit = parse_minor(above, month.settings.entity.currency)
-    timing = books.filter((pl.col("nature") == "timing") & (pl.col("side") == "stripe") & (pl.col("amount_minor").abs() >= limit))
-    return pl.concat([permanent, timing])
+def latest_versions(register: pl.DataFrame) -> pl.DataFrame:
+    """Keep the newest version of every entry."""
+    return register.sort("journal_id", "version").unique("journal_id", keep="last", maintain_order=True)
 
 
-def _number(posting: pl.DataFrame, month: Month) -> pl.DataFrame:
-    """Group items into entries and give new entries the next numbers of the period."""
-    order = pl.col("nature").replace_strict(["correction", "entry", "reclass", "timing"], [0, 1, 2, 3], default=4, return_dtype=pl.Int64)
+def _returned_lines(explained: Explained, known: pl.DataFrame) -> pl.DataFrame:
+    """Find the ledger lines of the month that carry the id of an entry of ours.
+
+    Returns:
+        `journal_id, item_id, amount_minor, date, population, is_reversal`; a line against an accrual's own sign reverses it.
+    """
+    entries = latest_versions(known).select("journal_id", "effect_minor", "nature", value=pl.col("journal_id").str.replace_all("[^A-Z0-9]", ""))
+    lines = explained.items.filter((pl.col("leg") == "books") & (pl.col("side") == "ledger"))
+    values = explained.references.filter(pl.col("kind") == "journal").select("item_id", "value")
+    against = (pl.col("nature") == "timing") & (pl.col("amount_minor").sign() != pl.col("effect_minor").sign())
+    return (
+        lines.join(values, on="item_id")
+        .join(entries, on="value")
+        .select("journal_id", "item_id", "amount_minor", "date", "population", is_reversal=against)
+        .sort("journal_id", "item_id")
+    )
+
+
+def _open_accruals(scored: pl.DataFrame, back: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """Find the accruals of ours that stand in the ledger unreversed; those of an earlier month are due."""
+    timing = latest_versions(known).filter(pl.col("nature") == "timing").select("journal_id")
+    lines = back.filter(~pl.col("is_reversal")).join(timing, on="journal_id", how="semi")
+    still_open = lines.join(scored.filter(pl.col("leg") == "books").select("item_id"), on="item_id", how="semi")
+    return still_open.select("journal_id", "item_id", "amount_minor", is_due=pl.col("population") == "carried").unique(
+        "journal_id", keep="first", maintain_order=True
+    )
+
+
+def _accrued_items(known: pl.DataFrame, month: Month) -> pl.DataFrame:
+    """Return `journal_id, item_id` of the timing items whose accrual was posted in this month: they stay open and need no other entry."""
+    posted = latest_versions(known).filter((pl.col("nature") == "timing") & (pl.col("posted_period") == month.period) & (pl.col("period") == month.period))
+    return posted.select("journal_id", item_id="items").explode("item_id", empty_as_null=False)
+
+
+def _posted_accruals(scored: pl.DataFrame, accruals: pl.DataFrame, accrued: pl.DataFrame) -> pl.DataFrame:
+    """Return `journal_id, item_id` of accruals posted in this month with the items they accrue, where both cancel; else neither is taken care of."""
+    effects = scored.filter(pl.col("leg") == "books").select("item_id", effect=EFFECT)
+    both = pl.concat([accruals.filter(~pl.col("is_due")).select("journal_id", "item_id"), accrued]).unique("item_id", keep="first", maintain_order=True)
+    placed = both.join(effects, on="item_id")
+    return placed.filter(pl.col("effect").sum().over("journal_id") == 0).select("journal_id", "item_id")
+
+
+def _to_post(scored: pl.DataFrame, month: Month, rates: Rates) -> pl.DataFrame:
+    """Select the open items that need an entry, with the role of their counter account and who decided."""
+    defaults = {"prepared_by": pl.lit(""), "approved_by": pl.lit(""), "is_entry_approved": pl.lit(value=False), "is_entry_wanted": pl.lit(value=True)}
+    books = scored.filter(pl.col("leg") == "books").with_columns(**{name: value for name, value in defaults.items() if name not in scored.columns})
+    is_written_off = pl.col("disposition") == "written_off"
+    permanent = (pl.col("nature").is_in(POSTED_NATURES) & pl.col("is_entry_wanted")) | is_written_off
+    limits = _timing_limits(books["currency"].unique().to_list(), month, rates)
+    limit = pl.col("currency").replace_strict(list(limits), list(limits.values()), default=None, return_dtype=pl.Int64)
+    timing = (pl.col("nature") == "timing") & (pl.col("side") == "stripe") & (pl.col("amount_minor").abs() >= limit).fill_null(value=False)
+    clearing = {account.currency: account.account for account in reversed(month.book.ledger_accounts) if account.role == "clearing"}
+    own = pl.col("currency").replace_strict(list(clearing), list(clearing.values()), default="clearing", return_dtype=pl.String)
+    role = pl.col("cause").replace_strict(COUNTER_ROLES, default=OTHER_ROLE, return_dtype=pl.String)
+    return books.filter(permanent | timing).with_columns(
+        effect=EFFECT,
+        role=pl.when(is_written_off).then(pl.lit("write_off")).otherwise(role),
+        nature=pl.when(is_written_off & ~pl.col("nature").is_in(POSTED_NATURES)).then(pl.lit("entry")).otherwise("nature"),
+        account=pl.when((pl.col("side") == "ledger") & (pl.col("account") != "")).then("account").otherwise(own),
+        is_approved=pl.col("is_entry_approved"),
+    )
+
+
+def _timing_limits(currencies: list[str], month: Month, rates: Rates) -> dict[str, int]:
+    """Translate the amount above which timing items are posted; a currency without a rate has none, its items are listed only."""
+    settings = month.settings
+    if not settings.journals.post_timing_above:
+        return {}
+    base = settings.entity.currency
+    limit = parse_minor(settings.journals.post_timing_above, base)
+    found = {}
+    for currency in currencies:
+        rate = 1.0 if currency == base else rates.rate(base, currency, month.cut_off_on)
+        if rate is not None:
+            found[currency] = round(limit * rate * 10.0 ** (currency_exponent(currency) - currency_exponent(base)))
+    return found
+
+
+def _make_entries(candidates: pl.DataFrame, known: pl.DataFrame, month: Month) -> pl.DataFrame:
+    """Group items into entries: each item stays with the entry that was shown for it, the others share a new one (`ProposedEntry`)."""
+    usable = (pl.col("posted_period") == "") & ((pl.col("nature") != "timing") | (pl.col("period") == month.period))
+    claims = (
+        latest_versions(known)
+        .filter(usable)
+        .select("cause", "role", "account", item_id="items", claim="journal_id", claim_period="period", is_frozen="is_approved")
+    )
+    claims = claims.explode("item_id", empty_as_null=False).unique(["item_id", "cause", "role", "account"], keep="first", maintain_order=True)
+    claimed = candidates.join(claims, on=["item_id", "cause", "role", "account"], how="left")
+    stays = (pl.col("claim_period") < month.period) | (pl.col("is_approved") & pl.col("is_frozen"))
+    names = pl.col("reference").filter(pl.col("reference") != "").unique().sort().head(3)
     grouped = (
-        posting.with_columns(order=order)
-        .group_by("order", "nature", "cause", "currency", "journal_id")
+        claimed.with_columns(entry=pl.when(stays).then("claim"))
+        .group_by(*GROUP, "entry")
         .agg(
-            pl.col("effect").sum(),
+            effect_minor=pl.col("effect").sum(),
             items=pl.col("item_id").sort(),
             break_ids=pl.col("break_id").unique().sort(),
-            account=pl.col("account").filter(pl.col("side") == "ledger").min(),
-            references=pl.col("reference").filter(pl.col("reference") != "").unique().sort().head(3),
+            references=names,
+            claim=pl.col("claim").min(),
+            first_on=pl.col("date").min(),
+            prepared_by=pl.col("prepared_by").filter(pl.col("prepared_by") != "").unique().sort().str.join(", "),
+            approved_by=pl.col("approved_by").filter(pl.col("approved_by") != "").unique().sort().str.join(", "),
         )
-        .filter(pl.col("effect") != 0)
-        .sort("order", "cause", "currency", "journal_id")
+        .filter(pl.col("effect_minor") != 0)
     )
-    kept, made = grouped.filter(pl.col("journal_id").is_not_null()), grouped.filter(pl.col("journal_id").is_null())
-    named = made.with_columns(journal_id=pl.format("RC-{}-{}", pl.lit(month.period), pl.int_range(1, pl.len() + 1).cast(pl.String).str.zfill(4)))
-    merged = kept.group_by("journal_id", "currency", maintain_order=True).agg(
-        *(pl.col(name).first() for name in ("order", "nature", "cause", "account")),
-        pl.col("effect").sum(),
-        *(pl.col(name).explode(empty_as_null=False).unique().sort() for name in ("items", "break_ids")),
-        references=pl.col("references").explode(empty_as_null=False).unique().sort().head(3),
-    )
-    return pl.concat([merged, named.select(merged.columns)]).filter(pl.col("effect") != 0).sort("journal_id", "currency")
+    return _version(_number(grouped, known, month), known, month)
 
 
-def _lines(entries: pl.DataFrame, month: Month) -> pl.DataFrame:
-    """Write two lines per entry: the clearing account and its counter account."""
-    if entries.is_empty():
-        return pl.DataFrame(schema=LINE_SCHEMA)
-    clearing = {account.currency: account.account for account in reversed(month.book.ledger_accounts) if account.role == "clearing"}
-    accounts = month.settings.journals.accounts
-    role = pl.col("cause").replace_strict(list(COUNTER_ROLES), list(COUNTER_ROLES.values()), default=OTHER_ROLE, return_dtype=pl.String)
+def _number(grouped: pl.DataFrame, known: pl.DataFrame, month: Month) -> pl.DataFrame:
+    """Give each entry the id it was shown with, or the next free number: corrections first, accruals and write-offs of an opening last, each by date."""
+    rank = (
+        pl.when(pl.col("nature") == "correction").then(0)
+        .when(pl.col("cause") == "opening_difference").then(4)
+        .when((pl.col("nature") == "timing") & (pl.col("cause") == "payout_in_transit")).then(3)
+        .when(pl.col("nature") == "timing").then(2)
+        .otherwise(1)
+    )  # fmt: skip
+    order = ["rank", "first_on", "nature", "cause", "role", "currency", "account"]
+    ranked = grouped.with_columns(rank=rank).sort("is_approved", *order, "claim", descending=[True] + [False] * (len(order) + 1), nulls_last=True)
+    taken = pl.col("claim").is_not_null() & (pl.int_range(pl.len()).over("claim") == 0)
+    kept = ranked.filter(taken).with_columns(journal_id="claim")
+    made = ranked.filter(~taken).sort(*order, "is_approved", "items")
+    prefix = f"RC-{month.period}-"
+    names = [book.name for book in month.settings.books]
+    first = (names.index(month.book.name) if month.book.name in names else 0) * NUMBERS_PER_BOOK
+    used = known.filter(pl.col("journal_id").str.starts_with(prefix))["journal_id"].str.slice(len(prefix)).cast(pl.Int64).max()
+    start = max(first, used if isinstance(used, int) else 0) + 1
+    number = (start + pl.int_range(pl.len())).cast(pl.String).str.zfill(4)
+    numbered = made.with_columns(journal_id=pl.concat_str([pl.lit(prefix), number]))
+    return pl.concat([kept, numbered.select(kept.columns)]).sort("journal_id")
+
+
+def _version(entries: pl.DataFrame, known: pl.DataFrame, month: Month) -> pl.DataFrame:
+    """Give an entry that holds other items than last night the next version."""
+    before = latest_versions(known).select("journal_id", last="version", last_items="items", last_effect="effect_minor", period="period")
+    joined = entries.join(before, on="journal_id", how="left", maintain_order="left")
+    is_same = (pl.col("items") == pl.col("last_items")) & (pl.col("effect_minor") == pl.col("last_effect"))
+    is_timing = pl.col("nature") == "timing"
     reverses_on = month.calendar.first_day(month.calendar.following(month.period))
-    described = entries.with_columns(
-        role=role,
-        own_account=pl.coalesce(
-            "account", pl.col("currency").replace_strict(list(clearing), list(clearing.values()), default="clearing", return_dtype=pl.String)
-        ),
-        memo=pl.concat_str(
-            [pl.col("journal_id"), pl.col("cause").str.replace_all("_", " "), pl.col("references").list.join(" ")], separator=" "
-        ).str.strip_chars_end(),
-    )
-    sides = [
-        described.with_columns(line=pl.lit(1), account=pl.col("own_account"), account_role=pl.lit("clearing"), signed=pl.col("effect")),
-        described.with_columns(
-            line=pl.lit(2),
-            account=pl.col("role").replace_strict(list(accounts), list(accounts.values()), default=pl.col("role"), return_dtype=pl.String)
-            if accounts
-            else pl.col("role"),
-            account_role=pl.col("role"),
-            signed=-pl.col("effect"),
-        ),
-    ]
-    return (
-        pl.concat(sides)
-        .with_columns(
-            type=pl.col("nature"),
-            status=pl.lit("proposed"),
-            posting_date=pl.lit(month.cut_off_on),
-            period=pl.col("journal_id").str.slice(3, 7),
-            reverses_on=pl.when(pl.col("nature") == "timing").then(pl.lit(reverses_on)),
-            reverses_journal=pl.lit(""),
-            entity=pl.lit(month.settings.entity.name),
-            debit_minor=pl.max_horizontal("signed", pl.lit(0)),
-            credit_minor=pl.max_horizontal(-pl.col("signed"), pl.lit(0)),
-            prepared_by=pl.lit(""),
-            approved_by=pl.lit(""),
-        )
-        .sort("journal_id", "currency", "line")
-        .select(pl.col(name).cast(dtype) for name, dtype in LINE_SCHEMA.items())
-    )
+    return joined.with_columns(
+        version=pl.when(is_same).then("last").otherwise(pl.col("last").fill_null(0) + 1),
+        period=pl.lit(month.period),
+        posting_on=pl.lit(month.cut_off_on),
+        reverses_on=pl.when(is_timing).then(pl.lit(reverses_on)),
+        posted_period=pl.lit(""),
+    ).select(pl.col(name).cast(dtype) for name, dtype in ProposedEntry.create_empty().schema.items())
+
+
+def _remember(known: pl.DataFrame, live: pl.DataFrame) -> pl.DataFrame:
+    """Add tonight's versions to those known; an entry keeps the period it was first shown in, whichever month it is posted in."""
+    key = ["journal_id", "version"]
+    first_shown = known.group_by("journal_id").agg(first_period=pl.col("period").min())
+    tonight = live.join(first_shown, on="journal_id", how="left").with_columns(period=pl.coalesce("first_period", "period")).select(live.columns)
+    return pl.concat([known.join(tonight, on=key, how="anti"), tonight.select(known.columns)]).sort(key)
+
+
+def _posted_entries(known: pl.DataFrame, back: pl.DataFrame, month: Month) -> pl.DataFrame:
+    """Return the entries that came back in this month, in the version whose amount came back, else the last one."""
+    came = back.filter(~pl.col("is_reversal")).group_by("journal_id", maintain_order=True).agg(pl.col("amount_minor", "date").first())
+    versions = known.filter(pl.col("posted_period") == month.period).join(came, on="journal_id")
+    fitting = versions.sort("journal_id", pl.col("effect_minor") == pl.col("amount_minor"), "version").unique("journal_id", keep="last", maintain_order=True)
+    return fitting.with_columns(posting_on="date", period="posted_period").drop("amount_minor", "date")
+
+
+def _reversals(register: pl.DataFrame, accruals: pl.DataFrame, back: pl.DataFrame) -> pl.DataFrame:
+    """Return the reversals to post (`is_posted` false) and those that came back, as entries of their own."""
+    due = accruals.filter(pl.col("is_due")).select("journal_id", "amount_minor", line="item_id", is_posted=pl.lit(value=False))
+    came = back.filter(pl.col("is_reversal") & (pl.col("population") != "carried")).unique("journal_id", keep="first", maintain_order=True)
+    came = came.select("journal_id", amount_minor=-pl.col("amount_minor"), line="item_id", is_posted=pl.lit(value=True))
+    both = pl.concat([due, came.join(due, on="journal_id", how="anti")])
+    return both.join(latest_versions(register), on="journal_id").with_columns(effect_minor="amount_minor")

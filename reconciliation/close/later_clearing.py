@@ -13,6 +13,7 @@ from reconciliation.matching.cascade import PAIRS, match_items
 from reconciliation.normalize.components import cast_items
 from reconciliation.normalize.references import extract_references
 from reconciliation.population import Month, list_all_items
+from reconciliation.schemas.journals import ProposedEntry
 from reconciliation.sources import Sources
 
 DAYS_AHEAD = 31
@@ -47,7 +48,7 @@ def find_later_clearing(sources: Sources, month: Month, items: pl.DataFrame, ref
         return pl.DataFrame(schema=SCHEMA)
     both = pl.concat([still_open, cast_items(later).drop("reference_text")])
     known = pl.concat([references.join(still_open, on=key, how="semi"), extract_references(later)])
-    journals = pl.DataFrame(schema={"item_id": pl.String, "journal_id": pl.String})
+    journals = ProposedEntry.create_empty()
     members = match_items(both, known, cut_off_on=last, journals=journals, strategies=PAIRS).members.join(both.select(*key, "date"), on=key)
     is_open = members.join(still_open.select(key), on=key, how="semi").select(*key, "match_id")
     clearing = members.join(later.select(key), on=key, how="semi").sort("date", "item_id")

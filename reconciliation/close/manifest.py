@@ -29,6 +29,7 @@ def describe_month(sources: Sources, month: Month, *, model: str, proofs: pl.Dat
     return {
         "book": month.book.name,
         "period": month.period,
+        "first_day": month.calendar.first_day(month.period).isoformat(),
         "cut_off": month.cut_off.isoformat(),
         "cut_off_on": month.cut_off_on.isoformat(),
         "accepted_incomplete": accept_incomplete and "failed" in proofs["result"].cast(pl.String),
@@ -53,8 +54,8 @@ def describe_month(sources: Sources, month: Month, *, model: str, proofs: pl.Dat
 def combine(descriptions: list[dict[str, Any]]) -> dict[str, Any]:
     """Combine the descriptions of the books into one manifest; what they share stands once."""
     first = descriptions[0]
-    shared = ["period", "cut_off", "cut_off_on", "accepted_incomplete", "model", "code_version", "settings_sha256", "entity", "materiality"]
-    own = ["complete_through", "completeness", "inputs"]
+    shared = ["period", "first_day", "cut_off", "cut_off_on", "accepted_incomplete", "model", "code_version", "settings_sha256", "entity", "materiality"]
+    own = ["complete_through", "completeness", "clearing", "inputs"]
     accepted = any(one["accepted_incomplete"] for one in descriptions)
     return {
         **{name: first[name] for name in shared},

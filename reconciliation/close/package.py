@@ -12,11 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import orjson
 import polars as pl
 
+from reconciliation.breaks.clearing import audit_finding
+from reconciliation.close import controls, disputes, restatement
 from reconciliation.close.csv_file import csv_bytes
+from reconciliation.close.records import DECISIONS, SIGNOFFS, Records
 from reconciliation.close.roll_forward import roll_forward
+from reconciliation.close.seal import auditor, seal_manifest, sign_manifest
 from reconciliation.errors import DefectError
 from reconciliation.lake import write_atomically
 from reconciliation.money import format_minor
@@ -54,6 +57,7 @@ JOURNALS = [
 ROLL_FORWARD = [
     "book", "leg", "currency", "cause", "carried_in", "carried_in_count", "new", "new_count", "settled", "settled_count", "carried_out", "carried_out_count",
 ]  # fmt: skip
+AUDIT = ["place", "drawn_from", "finding", *BREAKS]
 INCOMPLETE = "incomplete_pull"
 """The last column of every file of a package whose pull is not complete and was accepted; other packages do not have it."""
 SIDE_ORDER = {"stripe": 0, "opening": 1, "residual": 2, "ledger": 3, "bank": 4}
@@ -70,6 +74,10 @@ class BookState:
         later_clearing: open items that have cleared since.
         carried_items: `Item` rows carried in.
         carried_open: their `OpenItem` rows.
+        balances: from `close_balances`.
+        disputes: from `list_disputes`.
+        restatement: what changed in locked months.
+        audit_sample: breaks drawn for audit among those accepted without a person.
         facts: cut-off and the like, for the manifest.
     """
 
@@ -84,15 +92,20 @@ class BookState:
     later_clearing: pl.DataFrame
     carried_items: pl.DataFrame
     carried_open: pl.DataFrame
+    balances: pl.DataFrame
+    disputes: pl.DataFrame
+    restatement: pl.DataFrame
+    audit_sample: pl.DataFrame
     facts: dict[str, Any]
 
 
-def package_files(states: list[BookState], manifest: dict[str, Any]) -> dict[str, bytes]:
+def package_files(states: list[BookState], manifest: dict[str, Any], records: Records) -> dict[str, bytes]:
     """Make the content of every file of a package.
 
     Args:
         states: one per book, in the settings' order.
         manifest: what is known about inputs, settings, model and completeness.
+        records: what people decided and signed.
 
     Returns:
         File name -> bytes; the same input gives the same bytes.
@@ -117,19 +130,26 @@ def package_files(states: list[BookState], manifest: dict[str, Any]) -> dict[str
         "journal_entries.csv": (
             all_books(lambda s: s.journals.rename({"debit_minor": "debit", "credit_minor": "credit"})), JOURNALS, {"debit": "currency", "credit": "currency"}, (),
         ),
+        "audit_sample.csv": (all_books(_audit_sample), AUDIT, _break_money(), ("probability_true_exception",)),
         "rollforward.csv": (
             all_books(lambda s: roll_forward(s.carried_items, s.carried_open, s.items, s.open_items)),
             ROLL_FORWARD, dict.fromkeys(["carried_in", "new", "settled", "carried_out"], "currency"), (),
         ),
+        "disputes.csv": (all_books(lambda s: s.disputes), list(disputes.SCHEMA), dict.fromkeys(disputes.MONEY, "currency"), ()),
+        "restatement.csv": (all_books(lambda s: s.restatement), list(restatement.SCHEMA), dict.fromkeys(restatement.MONEY, "currency"), ()),
+        "controls.csv": (all_books(controls.list_controls), controls.COLUMNS, {}, ()),
+        "decisions.csv": (records.decisions, DECISIONS, {}, ()),
+        "signoffs.csv": (records.signoffs, SIGNOFFS, {}, ()),
     }  # fmt: skip
     mark = [INCOMPLETE] if manifest["accepted_incomplete"] else []
     files = {
         name: csv_bytes(frame.with_columns(pl.lit("accepted").alias(column) for column in mark), columns + mark, money=money, ratios=ratios)
         for name, (frame, columns, money, ratios) in tables.items()
     }
-    outputs = [{"path": name, "rows": tables[name][0].height, "sha256": hashlib.sha256(content).hexdigest()} for name, content in sorted(files.items())]
-    complete = {**manifest, "outputs": outputs, "control_totals": _control_totals(states)}
-    files["manifest.json"] = orjson.dumps(complete, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n"
+    rows = {name: table[0].height for name, table in tables.items()}
+    complete = {**manifest, **records.manifest, "control_totals": _control_totals(states)}
+    files["audit.py"] = auditor()
+    files["manifest.json"] = seal_manifest(sign_manifest(complete, files, rows=rows))
     return files
 
 
@@ -233,13 +253,20 @@ def _open_items(state: BookState) -> pl.DataFrame:
 
 
 def _breaks(state: BookState) -> pl.DataFrame:
-    blank = ["prepared_by", "prepared_at", "approved_by", "approved_at", "decision_reason"]
     return state.breaks.with_columns(
-        *(pl.lit("").alias(name) for name in blank),
         amount=pl.col("amount_minor"),
         counter_amount=pl.col("counter_amount_minor"),
         money_at_risk=pl.col("money_at_risk_minor"),
     ).sort("currency", "money_at_risk_minor", "age_days", "break_id", descending=[False, True, True, False])
+
+
+def _audit_sample(state: BookState) -> pl.DataFrame:
+    return (
+        state.audit_sample.select("break_id", "place", "drawn_from")
+        .join(_breaks(state), on="break_id")
+        .with_columns(finding=audit_finding())
+        .sort("book", "place")
+    )
 
 
 def _break_money() -> dict[str, str]:

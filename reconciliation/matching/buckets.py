@@ -7,12 +7,11 @@ no bucket may mean those near its own date.
 
 import polars as pl
 
-from reconciliation.matching.pool import IS_POSTING, Pool
+from reconciliation.matching.pool import IS_POSTING, REFUND_WORDS, Pool
 
 FEE_WORDS = r"(?i)\b(?:fee|fees|commission|commissions|processing)\b"
 NET_OF_FEES_WORDS = r"(?i)\b(?:net|less|after|excl\w*|minus|without) (?:of )?(?:the )?(?:stripe )?(?:fees?|commissions?|processing)\b"
 SALES_WORDS = r"(?i)\b(?:sales|takings|receipts|summary|batch|settlement|daily|weekly|payments|charges)\b"
-REFUND_WORDS = r"(?i)\brefunds?\b"
 OUTSIDE = ["payout", "payout_reversal", "topup", "topup_reversal", "reserve_hold", "reserve_release", "risk_reserved_funds"]
 MONTH_NAMES = "January February March April May June July August September October November December".split()
 FEE_ROWS = ["fee", "network_cost", "tax"]
@@ -39,6 +38,7 @@ BUCKETS: dict[str, pl.Expr] = {
 }
 DAYS_LATER_MAX = 3
 PAYOUT_DAYS_LATER_MAX = 3
+REPEAT_DAYS_MAX = 3
 KEY = ["bucket", "key", "set", "currency"]
 
 
@@ -111,7 +111,8 @@ def open_parts(pool: Pool) -> pl.DataFrame:
 
     Returns:
         `item_id, label, currency, amount_minor, low_minor, high_minor, category, component, counterparty, date, occurred_at,
-        origin_period, payout_id, is_gross_open, is_net_channel` (a fee of a payment that its channel posts net, and that is not posted yet).
+        origin_period, payout_id, is_gross_open, is_net_channel` (a fee of a payment that its channel posts net, and that is not posted yet),
+        `is_repeat` (a charge after another of the same reference, or else customer, and amount).
     """
     stripe = pool.side("stripe").filter(~pl.col("category").is_in(OUTSIDE))
     gross_open = stripe.filter(pl.col("component") == "gross")["balance_transaction_id"]
@@ -120,7 +121,16 @@ def open_parts(pool: Pool) -> pl.DataFrame:
     return stripe.select(
         "item_id", "currency", "amount_minor", "low_minor", "high_minor", "category", "component", "counterparty", "date", "occurred_at",
         "origin_period", "payout_id", is_gross_open=is_gross_open, is_net_channel=is_net,
+        is_repeat=pl.col("item_id").is_in(pool.once("repeated charges", lambda: _repeated_charges(pool))["item_id"].implode()),
     )  # fmt: skip
+
+
+def _repeated_charges(pool: Pool) -> pl.DataFrame:
+    charges = pool.everything.filter((pl.col("side") == "stripe") & (pl.col("category") == "charge") & (pl.col("component") == "gross"))
+    who = pl.when(pl.col("reference") != "").then("reference").otherwise("counterparty")
+    ordered = charges.with_columns(who=who).filter(pl.col("who") != "").sort("date", "occurred_at", "item_id")
+    days = (pl.col("date") - pl.col("date").shift(1).over("stripe_account", "currency", "amount_minor", "who")).dt.total_days()
+    return ordered.filter(days <= REPEAT_DAYS_MAX).select("item_id")
 
 
 def total_parts(parts: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFrame:
@@ -131,7 +141,7 @@ def total_parts(parts: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFrame:
         keys: `bucket, key` of interest.
 
     Returns:
-        `bucket, key, set, currency, meaning, total, low, high, n`; sets of a bucket with the same members once, under the first name.
+        `bucket, key, set, currency, meaning, total, low, high, n, refunds` (how many of the n are refunds); sets of a bucket with the same members once, under the first name.
     """
     found = []
     for bucket, key in BUCKETS.items():
@@ -145,6 +155,7 @@ def total_parts(parts: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFrame:
                 low=pl.col("low_minor").filter(test).sum(),
                 high=pl.col("high_minor").filter(test).sum(),
                 n=test.sum(),
+                refunds=(test & (pl.col("category") == "refund")).sum(),
             )
             for name, (_, test) in SETS.items()
         }
@@ -153,16 +164,16 @@ def total_parts(parts: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFrame:
             wide.select("key", "currency", sums=name).unnest("sums").with_columns(bucket=pl.lit(bucket), set=pl.lit(name), meaning=pl.lit(meaning))
             for name, (meaning, _) in SETS.items()
         ]
-    schema = {"key": pl.String, "currency": pl.String, "total": pl.Int64, "low": pl.Int64, "high": pl.Int64, "n": pl.UInt32}
+    schema = {"key": pl.String, "currency": pl.String, "total": pl.Int64, "low": pl.Int64, "high": pl.Int64, "n": pl.UInt32, "refunds": pl.UInt32}
     empty = pl.DataFrame(schema=schema | {"bucket": pl.String, "set": pl.String, "meaning": pl.String})
     totals = pl.concat([empty, *found]).filter(pl.col("n") > 0)
     return totals.unique(["bucket", "key", "currency", "meaning", "total", "n"], keep="first", maintain_order=True)
 
 
 def count_ever(hits: pl.DataFrame, pool: Pool) -> pl.DataFrame:
-    """Return `bucket, key, set, currency, n_ever`: how many components each bucket of interest ever held, matched ones included."""
+    """Return `bucket, key, set, currency, n_ever, refunds_ever`: how many components each bucket of interest ever held, matched ones included."""
     ever = pool.everything.filter((pl.col("side") == "stripe") & ~pl.col("category").is_in(OUTSIDE))
-    return total_parts(ever, hits).select(*KEY, n_ever="n")
+    return total_parts(ever, hits).select(*KEY, n_ever="n", refunds_ever="refunds")
 
 
 def members_of(hits: pl.DataFrame, parts: pl.DataFrame) -> pl.DataFrame:

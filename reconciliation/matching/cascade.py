@@ -14,8 +14,9 @@ from functools import partial
 import polars as pl
 
 from reconciliation.engine import content_ids
-from reconciliation.matching.pool import MatchingSettings, Pool, accept_disjoint, channel_of, nothing
-from reconciliation.matching.strategies.exact_reference import match_exact_references, match_opening_write_offs
+from reconciliation.matching.pool import ByHand, MatchingSettings, Pool, accept_disjoint, channel_of, nothing
+from reconciliation.matching.strategies.by_hand import HAND, drop_kept_apart, match_by_hand, settle_by_hand
+from reconciliation.matching.strategies.exact_reference import match_equal_references, match_exact_references, match_opening_write_offs
 from reconciliation.matching.strategies.fuzzy import match_fuzzily
 from reconciliation.matching.strategies.interchangeable import match_interchangeable
 from reconciliation.matching.strategies.merged_payouts import match_merged_payouts
@@ -23,7 +24,7 @@ from reconciliation.matching.strategies.near_summaries import match_near_fees, m
 from reconciliation.matching.strategies.payout_lines import match_payout_lines, match_payout_references
 from reconciliation.matching.strategies.reference_difference import match_reference_differences
 from reconciliation.matching.strategies.reference_groups import match_reference_groups
-from reconciliation.matching.strategies.returned_journals import match_returned_journals
+from reconciliation.matching.strategies.returned_journals import match_changed_journals, match_returned_journals
 from reconciliation.matching.strategies.reversals import match_cancelling_lines, match_named_reversals, match_stripe_reversals
 from reconciliation.matching.strategies.summaries import match_summaries
 from reconciliation.normalize.translation import add_translation_band
@@ -35,11 +36,14 @@ logger = logging.getLogger(__name__)
 Strategy = Callable[[Pool], pl.DataFrame]
 Strategies = tuple[tuple[str, Strategy], ...]
 BOOKS: Strategies = (
+    (HAND, match_by_hand),
     ("returned_journal", match_returned_journals),
+    ("changed_journal", match_changed_journals),
     ("named_reversal", match_named_reversals),
     ("opening_write_off", match_opening_write_offs),
     ("exact_stripe_id", partial(match_exact_references, kinds=("stripe_id",), score=1.0)),
     ("exact_reference", partial(match_exact_references, kinds=("invoice",), score=0.99)),
+    ("interchangeable", partial(match_equal_references, kinds=("stripe_id", "invoice"), score=0.98)),
     ("reference_group", match_reference_groups),
     ("payout_line", partial(match_payout_lines, other_side="ledger")),
     ("summary", match_summaries),
@@ -54,8 +58,13 @@ BOOKS: Strategies = (
     ("cancelling_lines", match_cancelling_lines),
     ("stripe_reversal", match_stripe_reversals),
 )
-RESIDUALS: Strategies = (("exact_reference", partial(match_exact_references, kinds=("stripe_id", "invoice", "document"), score=0.97)),)
+RESIDUALS: Strategies = (
+    (HAND, settle_by_hand),
+    ("returned_journal", match_returned_journals),
+    ("exact_reference", partial(match_exact_references, kinds=("stripe_id", "invoice", "document"), score=0.97)),
+)
 CASH: Strategies = (
+    (HAND, match_by_hand),
     ("payout_reference", match_payout_references),
     ("payout_to_bank", partial(match_payout_lines, other_side="bank")),
     ("stripe_reversal", match_stripe_reversals),
@@ -87,6 +96,7 @@ def match_items(
     rates: Rates | None = None,
     settings: MatchingSettings | None = None,
     strategies: Mapping[str, Strategies] = STRATEGIES,
+    hands: ByHand | None = None,
 ) -> Matching:
     """Match the items of both legs.
 
@@ -94,15 +104,18 @@ def match_items(
         items: `Item`; everything that must end matched or open.
         references: `ItemReference`.
         cut_off_on: last day of the period.
-        journals: `item_id, journal_id` of items that earlier proposed journals were made for.
+        journals: entries proposed before (`ProposedEntry`).
         rates: daily rates, which bound what the books may hold for a converted payment.
         settings: windows and tolerances.
         strategies: of each leg, in order.
+        hands: what people matched and took apart.
     """
     settings = settings or MatchingSettings()
     banded = add_translation_band(items, rates or Rates())
+    hands = hands or ByHand()
     books, cash = (
-        _run(fill_pool(banded, references, leg=leg, cut_off_on=cut_off_on, journals=journals, settings=settings), strategies[leg]) for leg in strategies
+        _run(replace(fill_pool(banded, references, leg=leg, cut_off_on=cut_off_on, journals=journals, settings=settings), hands=hands), strategies[leg])
+        for leg in strategies
     )
     members = _identify(pl.concat([books, cash]), items)
     residuals = _make_residuals(members, items)
@@ -110,7 +123,7 @@ def match_items(
     both, both_references = pl.concat([items, residuals]), pl.concat([references, residual_references])
     unsettled = add_translation_band(both, rates or Rates()).join(members, on=["leg", "item_id"], how="anti")
     settling = fill_pool(unsettled, both_references, leg="books", cut_off_on=cut_off_on, journals=journals, settings=settings)
-    settled = _run(settling, RESIDUALS)
+    settled = _run(replace(settling, hands=hands), RESIDUALS)
     members = pl.concat([members, _identify(settled, both)]).sort("leg", "match_id", "item_id")
     logger.info("matched %s of %s items in %s matches, %s residuals", members.height, items.height, members["match_id"].n_unique(), residuals.height)
     return Matching(MatchMember.validate(members, cast=True), residuals, residual_references)
@@ -126,7 +139,10 @@ def fill_pool(items: pl.DataFrame, references: pl.DataFrame, *, leg: str, cut_of
     numbers = numbered.select("item_id", "number")
     named = references.filter(pl.col("leg") == leg).join(numbers, on="item_id").drop("item_id").rename({"number": "item_id"})
     named = _without_own_documents(named, known)
-    made_for = journals.join(numbers, on="item_id").select("journal_id", item_id="number")
+    waiting = journals.filter(pl.col("posted_period") == "").select(
+        "journal_id", "version", "nature", "effect_minor", n_items=pl.col("items").list.len(), item_id="items"
+    )
+    made_for = waiting.explode("item_id", empty_as_null=False).join(numbers, on="item_id").drop("item_id").rename({"number": "item_id"})
     return Pool(known, known, named, cut_off_on, made_for, settings=settings)
 
 
@@ -151,7 +167,7 @@ def _run(pool: Pool, strategies: Strategies) -> pl.DataFrame:
     count = 0
     for name, strategy in strategies:
         for _ in range(REPEATS if name.startswith("exact") else 1):
-            taken = accept_disjoint(strategy(pool))
+            taken = accept_disjoint(drop_kept_apart(strategy(pool), pool))
             if taken.is_empty():
                 break
             numbered = taken.with_columns(proposal=(pl.col("proposal") + count).cast(pl.UInt32), strategy=pl.lit(name))

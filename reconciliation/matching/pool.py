@@ -12,7 +12,11 @@ from datetime import date
 
 import polars as pl
 
+from reconciliation.schemas.decisions import HandMatchedItem, KeptApartItem
+
 PAYOUT_CATEGORIES = ["payout", "payout_reversal", "topup", "topup_reversal"]
+REFUND_WORDS = r"(?i)\brefund(?:ed|s)?\b"
+SAYS_REFUND = pl.concat_str([pl.col("description"), pl.col("reference")], separator=" ").str.contains(REFUND_WORDS)
 IS_POSTING = (pl.col("side") == "ledger") & ~pl.col("is_accrual") & (pl.col("reverses") == "")
 
 
@@ -50,6 +54,19 @@ class MatchingSettings:
 
 
 @dataclass(frozen=True)
+class ByHand:
+    """What people decided about matches.
+
+    Attributes:
+        matched: `HandMatchedItem`.
+        apart: `KeptApartItem`.
+    """
+
+    matched: pl.DataFrame = field(default_factory=HandMatchedItem.create_empty)
+    apart: pl.DataFrame = field(default_factory=KeptApartItem.create_empty)
+
+
+@dataclass(frozen=True)
 class Pool:
     """The open items of one leg and what is known about them.
 
@@ -58,10 +75,11 @@ class Pool:
         everything: all of them, before anything was matched.
         references: `ItemReference` rows of this leg.
         cut_off_on: last day of the period.
-        journals: `item_id, journal_id`: items an earlier proposed journal was made for.
+        journals: `journal_id, version, nature, effect_minor, n_items, item_id`: the items that entries proposed before were made for, a row each.
         net_channels: channels (`channel_of`) whose payments were found to be posted net of fees.
         sums_net: whether a summary of sales was found to be posted net of fees.
         settings: windows and tolerances.
+        hands: what people matched and took apart.
         derived: what was worked out from `everything` and `references` alone, which holds for the whole run.
     """
 
@@ -73,6 +91,7 @@ class Pool:
     net_channels: frozenset[str] = frozenset()
     sums_net: bool = False
     settings: MatchingSettings = field(default_factory=MatchingSettings)
+    hands: ByHand = field(default_factory=ByHand)
     derived: dict[str, pl.DataFrame] = field(default_factory=dict, repr=False)
 
     def once(self, name: str, work_out: Callable[[], pl.DataFrame]) -> pl.DataFrame:

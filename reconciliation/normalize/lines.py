@@ -8,7 +8,7 @@ import polars as pl
 
 from reconciliation.normalize.components import cast_items
 
-JOURNAL_ID = r"\bRC-\d{4}-\d{2}-\d{4}\b"
+JOURNAL_ID = r"\bRC-\d{4}-\d{2}-\d{4,6}\b"
 ACCRUAL_WORDS = r"(?i)\b(?:auto-?reverses?|auto-?reversing|reverses on|reverses \d|accru(?:e|al|ed)\b.*\brevers)"
 REVERSAL_WORDS = r"(?i)\b(?:reversal of|reverses? |reversing |void(?:ed)? (?:of )?|storno|correction of|cancels )"
 

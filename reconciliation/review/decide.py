@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 
 from reconciliation.errors import DecisionRefusedError, LockedPeriodError, StaleViewError
+from reconciliation.matching.strategies.by_hand import HAND
 from reconciliation.review.controls import check_settings
 from reconciliation.review.log import DecisionLog, Draft, Entry
 from reconciliation.review.reviewers import Proof, check_name, prove
@@ -33,6 +34,8 @@ from reconciliation.review.vocabulary import (
     KINDS,
     MATCH,
     NATURE_OF_CAUSE,
+    POST_ENTRY,
+    POSTED_NATURES,
     PREPARER,
     REASONED,
     REVIEWER,
@@ -47,8 +50,6 @@ from reconciliation.schemas.breaks import EXCEPTION_CAUSES, UNDETERMINED
 from reconciliation.schemas.items import EFFECT
 
 REASON_LENGTH_MAX = 4000
-HAND = "matched_by_hand"
-"""The strategy that a match by hand stands under in the package."""
 
 
 @dataclass(frozen=True)
@@ -181,12 +182,33 @@ def _about_breaks(request: DecisionRequest, situation: Situation, entries: Seque
         unknown = [one["break_id"] for one in shown if one["cause"] == UNDETERMINED]
         if unknown:
             raise DecisionRefusedError(f"{', '.join(unknown)}: nobody knows the cause yet, so there is nothing to accept; change the cause first")
+    if request.kind in (POST_ENTRY, WRITE_OFF):
+        _check_postable(request.kind, shown, situation)
     body: dict[str, Any] = {"shown": shown, "needs_second": why_second(request.kind, shown, situation.limits, cause=request.cause)}
     if request.kind == CHANGE_CAUSE:
         body |= {"cause": request.cause, "nature": NATURE_OF_CAUSE[request.cause]}
     if request.kind == CORRECT_IN_ERP:
         body |= {"assigned_to": request.assigned_to.strip(), "due_on": request.due_on.isoformat() if request.due_on else ""}
     return body
+
+
+def _check_postable(kind: str, shown: Sequence[Shown], situation: Situation) -> None:
+    """Check that there is an entry to post: of the clearing account, and not for what clears by itself."""
+    cash = [one["break_id"] for one in shown if one["leg"] == "cash"]
+    if cash:
+        raise DecisionRefusedError(
+            f"{', '.join(cash)}: lies between payout and bank, where no entry of the clearing account helps; decide about its items in the books"
+        )
+    with_entry = set(situation.open_items.filter(pl.col("journal_id") != "")["item_id"])
+    is_passing = [
+        one["break_id"]
+        for one in shown
+        if not any(item[0] in with_entry or item[3] in POSTED_NATURES for item in one["items"]) and one["kind"] != "opening_difference"
+    ]
+    if kind == POST_ENTRY and is_passing:
+        raise DecisionRefusedError(
+            f"{', '.join(is_passing)}: no entry is proposed for it (timing items have one above [journals] post_timing_above); change the cause, or write it off"
+        )
 
 
 def _check_not_waiting(shown: Sequence[Shown], entries: Sequence[Entry]) -> None:
@@ -217,10 +239,15 @@ def _match(request: DecisionRequest, situation: Situation, entries: Sequence[Ent
     is_two_sided = found["side"].is_in(["ledger", "bank"]).n_unique() > 1
     if not is_two_sided and difference != 0:
         raise DecisionRefusedError("items on one side belong together only if they cancel exactly; add what stands on the other side, or leave them open")
-    again = _waiting_items(entries).intersection(found.select("leg", "item_id").iter_rows())
+    own = found.filter(pl.col("side") == "residual").join(situation.members, left_on="item_id", right_on="match_id", how="semi")
+    if own.height and (difference != 0 or found["leg"][0] == "cash"):
+        raise DecisionRefusedError(
+            f"{own['item_id'][0]}: what a match of this month left can be matched only where nothing is left; take that match apart first"
+        )
+    again = _matched_items(entries).intersection(found.select("leg", "item_id").iter_rows())
     if again:
         raise DecisionRefusedError(
-            f"{', '.join(sorted(item for _, item in again))}: another match by hand waits for a second person; approve it, send it back or undo it first"
+            f"{', '.join(sorted(item for _, item in again))}: matched by hand before (in force, or waiting for a second person); undo that entry first"
         )
     needs = why_second_for_items([(found["currency"][0], max(abs(difference), int(found["amount_minor"].abs().max() or 0)))], situation.limits)  # type: ignore[arg-type]
     return {"members": _member_rows(found), "difference_minor": difference, "currency": found["currency"][0], "needs_second": needs}
@@ -260,9 +287,9 @@ def _member_rows(found: pl.DataFrame) -> list[list[Any]]:
     return [list(row) for row in found.select("leg", "item_id", "amount_minor", "side").sort("leg", "item_id").iter_rows()]
 
 
-def _waiting_items(entries: Sequence[Entry]) -> set[tuple[str, str]]:
-    waiting = [standing for standing in find_standings(entries).values() if standing.state == "awaiting" and standing.entry.kind == MATCH]
-    return {(row[0], row[1]) for standing in waiting for row in standing.entry.body["members"]}
+def _matched_items(entries: Sequence[Entry]) -> set[tuple[str, str]]:
+    standing = [one for one in find_standings(entries).values() if one.ending is None and one.entry.kind == MATCH]
+    return {(row[0], row[1]) for one in standing for row in one.entry.body["members"]}
 
 
 def _answer(request: DecisionRequest, situation: Situation | None, entries: Sequence[Entry]) -> dict[str, Any]:
@@ -380,7 +407,7 @@ def disposition_of(decision: str, *, kind: str, cause: str) -> str:
     """
     if decision == WRITE_OFF:
         return "written_off"
-    if decision == "post_entry":
+    if decision == POST_ENTRY:
         return "cleared_by_reviewer"
     if decision in ("claim", CORRECT_IN_ERP):
         return "confirmed_exception"

@@ -23,8 +23,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from reconciliation.config import review_key
 from reconciliation.errors import LogDamagedError, SettingsError
-from reconciliation.lake import write_atomically
+from reconciliation.lake import Lake, write_atomically
 
 FIRST = "0" * 64
 """What stands in `previous` of the first entry."""
@@ -215,6 +216,11 @@ class DecisionLog:
 
     def _seal(self, content: Mapping[str, Any]) -> str:
         return hmac.new(derive_key(self.key, "seal"), canonical(content), hashlib.sha256).hexdigest()
+
+
+def open_log(lake: Lake) -> DecisionLog:
+    """Return the log of a lake, with the environment's key."""
+    return DecisionLog(lake.review_root(), review_key())
 
 
 def derive_key(key: str, purpose: str) -> bytes:

@@ -48,7 +48,7 @@ class Situation:
         period: which month.
         breaks: `Break`.
         items: `leg, item_id, side, amount_minor, currency, book` of every item.
-        open_items: `leg, item_id, cause, nature` of those open.
+        open_items: `leg, item_id, cause, nature, journal_id` of those open.
         members: `leg, item_id, match_id, strategy`.
         locked_through: the last locked month, or empty.
         package_hash: of the month's newest package, for certifying; empty where there is none.
@@ -94,7 +94,7 @@ def read_situation(lake: Lake, settings: Settings, period: str) -> Situation:
         period=period,
         breaks=whole["breaks"],
         items=whole["items"].select("leg", "item_id", "side", "amount_minor", "currency", "book"),
-        open_items=whole["open_items"].select("leg", "item_id", "cause", "nature"),
+        open_items=whole["open_items"].select("leg", "item_id", "cause", "nature", "journal_id"),
         members=whole["members"].select("leg", "item_id", "match_id", "strategy"),
         locked_through=locked_through(lake),
         package_hash=package_hash(settings, period),
@@ -138,7 +138,7 @@ def view_breaks(situation: Situation, entries: Sequence[Entry], break_ids: Itera
         wanted.select("break_id", "leg", "cause", "nature", item_id="item_ids")
         .explode("item_id")
         .join(situation.items.select("leg", "item_id", "amount_minor"), on=["leg", "item_id"])
-        .join(situation.open_items, on=["leg", "item_id"], how="left", suffix="_own")
+        .join(situation.open_items.drop("journal_id"), on=["leg", "item_id"], how="left", suffix="_own")
         .with_columns(cause=pl.coalesce("cause_own", "cause"), nature=pl.coalesce("nature_own", "nature"))
         .sort("break_id", "item_id")
     )

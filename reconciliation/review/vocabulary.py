@@ -23,6 +23,8 @@ REASONED = (CHANGE_CAUSE, WRITE_OFF, CLAIM, CORRECT_IN_ERP, CARRY_FORWARD, MATCH
 """These say why, in the reviewer's own words."""
 GRAVE_CAUSES = ("payout_destination_changed", "changed_after_close", "posted_after_close")
 """Where money may have gone to another account, or a closed month was changed: two people, whatever the amount."""
+POSTED_NATURES = ("correction", "entry", "reclass")
+"""Breaks of these natures have a proposed entry."""
 PREPARER, REVIEWER = "preparer", "reviewer"
 
 NATURE_OF_CAUSE = {

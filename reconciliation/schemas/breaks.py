@@ -100,7 +100,7 @@ class Break(dy.Schema):
     """One row needs an explanation: a set of open items, a residual, or a match across months (`interface.md`, terms).
 
     `amount_minor` is the effect on Stripe - ledger (books) or paid - arrived (cash). `money_at_risk_minor` is the
-    absolute amount times the probability of a true exception, rounded half up.
+    absolute amount times the probability of a true exception, rounded half up. Who decided, when and why stands as in the decision log.
     """
 
     break_id = dy.String(primary_key=True)
@@ -128,3 +128,8 @@ class Break(dy.Schema):
     disposition = dy.String()
     reasons = dy.List(dy.String())
     suggested_action = dy.String()
+    prepared_by = dy.String()
+    prepared_at = dy.String()
+    approved_by = dy.String()
+    approved_at = dy.String()
+    decision_reason = dy.String()

@@ -6,7 +6,7 @@ each month are put into the inbox before it is reconciled and locked, as the dem
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +15,7 @@ from pathlib import Path
 import orjson
 import polars as pl
 
+from reconciliation.breaks.clearing import Policy, leave_to_people
 from reconciliation.config import Settings, read_settings
 from reconciliation.connectors.stripe.completeness import prove_complete
 from reconciliation.connectors.stripe.parse import parse_balance, parse_balance_transactions, parse_payout_members, parse_payouts, parse_sources
@@ -27,6 +28,15 @@ from reconciliation.simulation.sandbox import read_sandbox
 from reconciliation.sources import Sources, assemble_sources, read_files, register_deliveries
 
 SOURCE_LISTS = ["charges", "refunds", "disputes", "transfers", "application_fees"]
+
+
+MakePolicy = Callable[[Settings, Lake], Policy]
+
+
+def no_policy(settings: Settings, lake: Lake) -> Policy:
+    """Accept nothing without a person."""
+    del settings, lake
+    return leave_to_people
 
 
 @dataclass(frozen=True)
@@ -55,30 +65,31 @@ def read_stripe_folder(folder: Path) -> tuple[dict[str, pl.DataFrame], datetime]
 
 
 @contextmanager
-def dry_company(folder: Path, *, score: Scorer, lock: bool = True) -> Iterator[Iterator[DryMonth]]:
+def dry_company(folder: Path, *, score: Scorer, lock: bool = True, make_policy: MakePolicy = no_policy) -> Iterator[Iterator[DryMonth]]:
     """Reconcile a company's months in order, in a scratch folder that is gone afterwards.
 
     Args:
         folder: as `write_company` made it.
         score: the classifier.
         lock: lock every month before the next one is reconciled.
+        make_policy: settings and lake -> what may be accepted without a person.
     """
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch)
         shutil.copy(folder / "reconciliation.toml", work)
-        yield _run(folder, work, score=score, lock=lock)
+        yield _run(folder, work, score=score, lock=lock, make_policy=make_policy)
 
 
-def _run(folder: Path, work: Path, *, score: Scorer, lock: bool) -> Iterator[DryMonth]:
+def _run(folder: Path, work: Path, *, score: Scorer, lock: bool, make_policy: MakePolicy) -> Iterator[DryMonth]:
     settings = read_settings(work / "reconciliation.toml")
     lake = Lake(settings.path(settings.storage.lake))
     stripe, clock = read_stripe_folder(folder / "stripe")
     if (folder / "opening_items.csv").exists():
         record_opening(lake, settings, period=settings.start.period, ledger=[], items=folder / "opening_items.csv")
-    rates = read_rates(settings.path(settings.fx.rates))
+    rates, policy = read_rates(settings.path(settings.fx.rates)), make_policy(settings, lake)
     for delivery in sorted((folder / "deliveries").iterdir()):
         deliver(delivery, settings)
-        yield _reconcile(lake, settings, delivery.name, stripe=stripe, clock=clock, score=score, rates=rates)
+        yield _reconcile(lake, settings, delivery.name, stripe=stripe, clock=clock, score=score, rates=rates, policy=policy)
         if lock:
             lock_month(lake, settings, delivery.name)
 
@@ -93,7 +104,9 @@ def deliver(delivery: Path, settings: Settings) -> None:
                 shutil.copy(file, target / file.name)
 
 
-def _reconcile(lake: Lake, settings: Settings, period: str, *, stripe: dict[str, pl.DataFrame], clock: datetime, score: Scorer, rates: Rates) -> DryMonth:
+def _reconcile(
+    lake: Lake, settings: Settings, period: str, *, stripe: dict[str, pl.DataFrame], clock: datetime, score: Scorer, rates: Rates, policy: Policy
+) -> DryMonth:
     files = read_files(settings, register_deliveries(lake, settings))
     book = complete_book(settings.books[0], files["ledger_lines"])
     sources = assemble_sources(stripe, files, book, complete_through=clock.astimezone(UTC))
@@ -106,7 +119,7 @@ def _reconcile(lake: Lake, settings: Settings, period: str, *, stripe: dict[str,
         snapshots=sources.snapshots,
         complete_through=clock,
     )
-    result = reconcile_month(sources, month, carry_in(lake, sources, month), score=score, rates=rates)
+    result = reconcile_month(sources, month, carry_in(lake, sources, month), score=score, rates=rates, policy=policy)
     store_month(lake, result, sources, proofs=proofs, model="dry run", accept_incomplete=False)
     return DryMonth(result, sources, write_package(lake, settings, period))
 

@@ -8,6 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 LINES_MAX = 600
+LINES_MAX_OF = {"reconciliation/close/audit.py": 850}  # promised to be one file, which an auditor reads whole
 TOP_LEVEL_PACKAGES = {"assets", "expectations", "reconciliation"}
 LOCK_FILES = ("constraints*.txt", "requirements*.txt", "*.lock", "Pipfile.lock", "package-lock.json", "pylock*.toml")
 DOWNLOAD_ADDRESS = re.compile(r"https?://|--(extra-)?index-url|--find-links|(?m:^-i\b)")
@@ -55,7 +56,8 @@ def mapped_paths(readme: str) -> list[str]:
 def test_no_python_file_is_too_long_to_be_read_at_once() -> None:
     lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in committed() if path.suffix == ".py"}
     assert lengths
-    assert {path.relative_to(ROOT).as_posix(): count for path, count in lengths.items() if count > LINES_MAX} == {}
+    named = {path.relative_to(ROOT).as_posix(): count for path, count in lengths.items()}
+    assert {name: count for name, count in named.items() if count > LINES_MAX_OF.get(name, LINES_MAX)} == {}
 
 
 def test_lock_files_name_no_place_to_download_from() -> None:

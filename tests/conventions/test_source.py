@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("reconciliation", "expectations", "assets")
 LINES_MAX = 600
+LINES_MAX_OF = {"reconciliation/close/audit.py": 850}  # promised to be one file, which an auditor reads whole
 NAMELESS = {"utils", "util", "helpers", "helper", "misc", "common", "manager", "managers"}
 MONEY_WORDS = {"amount", "minor", "fee", "fees", "net"}
 DOORS = {  # the only places (files or folders) that may import a tool
@@ -52,8 +53,8 @@ Rule = Callable[[Source], Iterator[str]]
 
 def is_short(source: Source) -> Iterator[str]:
     """Yield a file that is too long to be read at once."""
-    if (count := len(source.text.splitlines())) > LINES_MAX:
-        yield f"{source.path}: {count} lines, more than {LINES_MAX}"
+    if (count := len(source.text.splitlines())) > (allowed := LINES_MAX_OF.get(source.path, LINES_MAX)):
+        yield f"{source.path}: {count} lines, more than {allowed}"
 
 
 def has_a_name_that_says_what_it_does(source: Source) -> Iterator[str]:

@@ -11,6 +11,7 @@ import pytest
 from assets.core import Core, Model, StripeAccess
 from assets.instance import open_instance
 from assets.run import run_month
+from reconciliation.breaks.clearing import leave_to_people
 from reconciliation.classifier.training import undecided
 from reconciliation.config import Settings, read_settings
 from reconciliation.lake import Lake
@@ -85,7 +86,7 @@ def instance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.Dag
 
 @pytest.fixture(scope="session")
 def core() -> Core:
-    return Core(load_model=lambda _: Model("none/0", undecided))
+    return Core(load_model=lambda _settings, _lake: Model("none/0", undecided, leave_to_people))
 
 
 @pytest.fixture(scope="module")

@@ -65,3 +65,35 @@ def test_a_second_writer_waits_and_then_fails_with_a_clear_word(tmp_path):
     process.stdout.close()
     with Lake(tmp_path).writer(wait_seconds=0):
         pass
+
+
+def readings(*rows):
+    return pl.DataFrame(list(rows), schema={"id": pl.String, "status": pl.String, "day": pl.Date}, orient="row")
+
+
+def test_newer_readings_replace_rows_of_their_days_and_nothing_else(tmp_path):
+    lake, days = Lake(tmp_path), [date(2026, 10, day) for day in (1, 2, 3)]
+    first, second, third = days
+    kept = ("dp_2", "won", second), ("dp_3", "open", third)
+    lake.write_days("t", account="self", frame=readings(("dp_1", "open", first), *kept), day_column="day", days=days, raw=[b"page"])
+    newer = readings(("dp_1", "lost", first), ("dp_0", "won", date(2026, 2, 1)), ("dp_9", "open", date(2026, 12, 1)))
+    for _ in range(2):
+        lake.amend_days("t", account="self", frame=newer, day_column="day", key=["id"], raw=[b"again"])
+    # What is older than the first day stands under it; a day that was never pulled is not begun.
+    assert lake.read_days("t", account="self", last=first).sort("id").rows() == [("dp_0", "won"), ("dp_1", "lost")]
+    assert lake.read_days("t", account="self", first=second).sort("id").rows() == [row[:2] for row in kept]
+    assert lake.pulled_days("t", account="self") == set(days)
+    assert lake.sweep() == 0
+    assert len(list((tmp_path / "files" / "raw").iterdir())) == 2
+
+
+def test_a_table_that_was_never_pulled_is_not_amended(tmp_path):
+    lake = Lake(tmp_path)
+    lake.amend_days("t", account="self", frame=readings(("dp_1", "open", date(2026, 10, 1))), day_column="day", key=["id"])
+    assert lake.read_days("t", account="self") is None
+
+
+def test_only_the_columns_that_are_named_are_read(tmp_path):
+    lake = Lake(tmp_path)
+    lake.write_days("t", account="self", frame=readings(("dp_1", "open", date(2026, 10, 1))), day_column="day", days=[date(2026, 10, 1)])
+    assert lake.read_days("t", account="self", columns=["status"]).rows() == [("open",)]

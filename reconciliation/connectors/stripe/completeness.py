@@ -18,7 +18,7 @@ import polars as pl
 
 from reconciliation.connectors.stripe.parse import IDS_NAMED_MAX, SHOWN_IN_BALANCE
 from reconciliation.errors import IncompletePullError
-from reconciliation.money import THREE_DECIMAL, ZERO_DECIMAL
+from reconciliation.money import exponents_of
 from reconciliation.schemas.stripe import CompletenessProof
 
 logger = logging.getLogger(__name__)
@@ -424,7 +424,7 @@ def _conclude(groups: pl.DataFrame, findings: pl.DataFrame, *, checked: pl.DataF
 
 def _money(column: str) -> pl.Expr:
     """Write minor units as a decimal with the currency's own decimals, exactly."""
-    exponents = pl.col("currency").replace_strict({**dict.fromkeys(ZERO_DECIMAL, 0), **dict.fromkeys(THREE_DECIMAL, 3)}, default=2, return_dtype=pl.Int64)
+    exponents = exponents_of("currency")
     digits = pl.col(column).abs().cast(pl.String).str.pad_start(4, "0")
     whole, part = digits.str.slice(0, digits.str.len_chars() - exponents), digits.str.slice(digits.str.len_chars() - exponents)
     plain = pl.when(exponents == 0).then(whole.str.replace(r"^0+(\d)", "$1")).otherwise(whole.str.replace(r"^0+(\d)", "$1") + "." + part)

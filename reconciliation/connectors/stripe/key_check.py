@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from reconciliation.connectors.stripe.client import OWN_ACCOUNT, StripeReader, StripeRefusedError
-from reconciliation.connectors.stripe.pull import OPTIONAL_LISTS, PAYOUTS, SOURCE_LISTS, TRANSACTIONS
+from reconciliation.connectors.stripe.pull import PAYOUTS, SOURCE_LISTS
+from reconciliation.connectors.stripe.slices import OPTIONAL_LISTS, TRANSACTIONS
 
 READS = ("/v1/balance", TRANSACTIONS, PAYOUTS, *SOURCE_LISTS, *OPTIONAL_LISTS)
 WRITES = {"/v1/payouts/po_0": "Payouts", "/v1/refunds/re_0": "Charges and Refunds", "/v1/transfers/tr_0": "Transfers", "/v1/topups/tu_0": "Top-ups"}

@@ -209,44 +209,46 @@ def parse_balance(body: bytes, *, account: str, taken_at: datetime) -> dy.DataFr
     )
 
 
+def shape_transactions(raw: pl.DataFrame, account: str) -> pl.DataFrame:
+    """Give raw fields, named as Stripe names them, the columns of `BalanceTransaction`; nothing is checked yet.
+
+    Args:
+        raw: the fields of a balance transaction, and the sums of its fee's details by type.
+        account: the Stripe account.
+    """
+    return raw.select(
+        *_common(account, balance_transaction_id="id"),
+        available_at=_instant("available_on"),
+        amount_minor="amount",
+        fee_minor="fee",
+        net_minor="net",
+        fee_tax_minor="tax",
+        withheld_tax_minor="withheld_tax",
+        application_fee_minor="application_fee",
+        fee_details_minor="fee_details",
+        currency=pl.col("currency").str.to_uppercase(),
+        type="type",
+        # Old API versions have no balance types: everything was payments.
+        reporting_category=pl.col("reporting_category").fill_null(pl.col("type")),
+        balance_type=pl.col("balance_type").fill_null("payments"),
+        status="status",
+        source_id="source",
+        description=pl.col("description").fill_null(""),
+    ).select(BalanceTransaction.column_names())
+
+
 def _finish_transactions(raw: pl.DataFrame, account: str) -> dy.DataFrame[BalanceTransaction]:
-    return _checked(
-        BalanceTransaction,
-        raw.select(
-            stripe_account=pl.lit(account),
-            balance_transaction_id="id",
-            created_at=_instant("created"),
-            available_at=_instant("available_on"),
-            amount_minor="amount",
-            fee_minor="fee",
-            net_minor="net",
-            fee_tax_minor="tax",
-            withheld_tax_minor="withheld_tax",
-            application_fee_minor="application_fee",
-            fee_details_minor="fee_details",
-            currency=pl.col("currency").str.to_uppercase(),
-            type="type",
-            # Old API versions have no balance types: everything was payments.
-            reporting_category=pl.col("reporting_category").fill_null(pl.col("type")),
-            balance_type=pl.col("balance_type").fill_null("payments"),
-            status="status",
-            source_id="source",
-            description=pl.col("description").fill_null(""),
-        ),
-        key="balance_transaction_id",
-        fixed=("created_at", "amount_minor", "fee_minor", "net_minor", "currency", "balance_type"),
-    )
+    fixed = ("created_at", "amount_minor", "fee_minor", "net_minor", "currency", "balance_type")
+    return _checked(BalanceTransaction, shape_transactions(raw, account), key="balance_transaction_id", fixed=fixed)
 
 
 def _finish_payouts(raw: pl.DataFrame, account: str) -> dy.DataFrame[Payout]:
     return _checked(
         Payout,
         raw.select(
-            stripe_account=pl.lit(account),
-            payout_id="id",
+            *_common(account, payout_id="id"),
             amount_minor="amount",
             currency=pl.col("currency").str.to_uppercase(),
-            created_at=_instant("created"),
             arrival_on=pl.from_epoch("arrival_date", "s").dt.date(),
             is_automatic=pl.col("automatic").fill_null(False),
             method=pl.col("method").fill_null(""),
@@ -273,10 +275,8 @@ def _finish_sources(raw: pl.DataFrame, account: str) -> dy.DataFrame[StripeSourc
     return _checked(
         StripeSource,
         raw.select(
-            stripe_account=pl.lit(account),
-            source_id="id",
+            *_common(account, source_id="id"),
             object="object",
-            created_at=_instant("created"),
             charge_id=pl.when(pl.col("object") == "charge").then("id").otherwise(pl.coalesce("charge", "source_transaction")),
             payment_intent_id="payment_intent",
             customer_id="customer",
@@ -363,7 +363,7 @@ def _checked(schema: type[S], frame: pl.DataFrame, *, key: str, fixed: Sequence[
 
     Of two readings of a row the later one counts; what can never change must be the same in both.
     """
-    last = frame.unique(schema.primary_key(), keep="last", maintain_order=True)
+    last = frame.select(schema.column_names()).unique(schema.primary_key(), keep="last", maintain_order=True)
     if fixed and last.height < frame.height:
         readings = frame.select(*schema.primary_key(), *fixed).unique()
         torn = readings.filter(pl.struct(schema.primary_key()).is_duplicated())[key].unique().sort()
@@ -378,6 +378,11 @@ def _checked(schema: type[S], frame: pl.DataFrame, *, key: str, fixed: Sequence[
         ids = name_ids(result.failure.invalid()[key].fill_null("?"))
         raise StripeAccessError(f"Stripe's answer breaks {rules}: {ids}; repeat the run, and if it stays, report the ids to Stripe")
     return result.result
+
+
+def _common(account: str, **key: str) -> list[pl.Expr]:
+    """Return what every object of Stripe's has: whose it is, its id under the table's own name, and when it was made."""
+    return [pl.lit(account).alias("stripe_account"), *(pl.col(field).alias(name) for name, field in key.items()), _instant("created").alias("created_at")]
 
 
 def _instant(column: str) -> pl.Expr:

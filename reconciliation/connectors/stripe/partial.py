@@ -28,6 +28,9 @@ KEPT_FOR = timedelta(hours=12)
 
 PLAN = "pull.json"
 
+Rest = tuple[int, int, int]
+"""A slice that is left to read: from this second on, before that one, about so many pages."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -35,12 +38,12 @@ class Part:
 
     Attributes:
         begins: rows created from this second on belong to it.
-        rest: slices (from, to) that are left to read.
+        rest: slices that are left to read.
         pack: its raw pages, packed.
     """
 
     begins: int
-    rest: tuple[tuple[int, int], ...]
+    rest: tuple[Rest, ...]
     pack: bytes
 
 
@@ -88,7 +91,7 @@ class PartialPull:
             return None
         header, _, pack = path.read_bytes().partition(b"\n")
         noted = orjson.loads(header)
-        return Part(noted["begins"], tuple((begin, end) for begin, end in noted["rest"]), pack)
+        return Part(noted["begins"], tuple((begin, end, pages) for begin, end, pages in noted["rest"]), pack)
 
     def keep(self, name: str, key: Sequence[object], part: Part) -> None:
         """Keep a finished part."""

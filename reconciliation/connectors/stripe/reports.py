@@ -2,8 +2,9 @@
 
 Reads `balance_change_from_activity.itemized`, `payout_reconciliation.itemized` (also by payout), `payouts.itemized` and
 `ending_balance_reconciliation.itemized`, in every version that has the columns below, whatever else it has. Reports write amounts in
-major units where the API writes minor ones; a report names no type, no balance type and no parts of the fee, so the type is the
-category and the fee is one. A filtered report looks like a whole one: what it lacks proves nothing, what it has must have been pulled.
+major units where the API writes minor ones; a report names no type, no balance type and no parts of the fee, so the type is the one that
+the category mostly has and the fee is one. A filtered report looks like a whole one: as a control total, what it lacks proves nothing and
+what it has must have been pulled; how reports take the place of lists is told in `history`.
 
 Left out: summary reports, and report runs, which would be a write.
 Alone: `read_report(Path("payout_reconciliation.csv"), account="self", time_zone="UTC")`.
@@ -19,8 +20,10 @@ import dataframely as dy
 import polars as pl
 
 from reconciliation.connectors.stripe.client import OWN_ACCOUNT
+from reconciliation.connectors.stripe.parse import shape_transactions
+from reconciliation.connectors.stripe.types import type_of_category
 from reconciliation.errors import FileRefusedError
-from reconciliation.money import THREE_DECIMAL, ZERO_DECIMAL
+from reconciliation.money import exponents_of
 from reconciliation.schemas.stripe import BalanceTransaction, PayoutMember
 
 BYTES_MAX = 4 * 2**30
@@ -67,26 +70,26 @@ def read_report(path: Path, *, account: str, time_zone: str) -> Report:
     withheld = _minor(rows, "withheld_tax", path) if "withheld_tax" in rows.columns else pl.Series("withheld_tax", [0] * rows.height, dtype=pl.Int64)
     created = _moment(rows, "created", path, time_zone=time_zone)
     available = _moment(rows, "available_on", path, time_zone=time_zone) if {"available_on", "available_on_utc"} & set(rows.columns) else created
-    frame = rows.select(
-        stripe_account=pl.lit(account),
-        balance_transaction_id="balance_transaction_id",
-        created_at=created,
-        available_at=available.fill_null(created),
-        amount_minor=amounts["gross"],
-        fee_minor=amounts["fee"],
-        net_minor=amounts["net"],
-        fee_tax_minor=pl.lit(0, dtype=pl.Int64),
-        withheld_tax_minor=withheld.fill_null(0),
-        application_fee_minor=pl.lit(0, dtype=pl.Int64),
-        fee_details_minor=amounts["fee"],
-        currency="currency",
-        type="reporting_category",
-        reporting_category="reporting_category",
+    raw = rows.select(
+        "currency",
+        "reporting_category",
+        id="balance_transaction_id",
+        created=created.dt.epoch("s"),
+        available_on=available.fill_null(created).dt.epoch("s"),
+        amount=amounts["gross"],
+        fee=amounts["fee"],
+        net=amounts["net"],
+        tax=pl.lit(0, dtype=pl.Int64),
+        withheld_tax=withheld.fill_null(0),
+        application_fee=pl.lit(0, dtype=pl.Int64),
+        fee_details=amounts["fee"],
+        type=pl.lit(""),
         balance_type=_text(rows, "balance_type", "payments"),
         status=_text(rows, "status", "available"),
-        source_id=_text(rows, "source_id", None),
+        source=_text(rows, "source_id", None),
         description=_text(rows, "description", ""),
     )
+    frame = shape_transactions(raw.with_columns(type=type_of_category(category="reporting_category", source="source")), account)
     return Report(_checked(frame.with_columns(rows["row"]), path), _members(rows, account))
 
 
@@ -101,9 +104,22 @@ def read_reports(folder: Path, *, accounts: Sequence[str], time_zone: str) -> pl
     """
     frames = [BalanceTransaction.create_empty()]
     for account in accounts:
-        places = [folder / account, *([folder] if account == OWN_ACCOUNT else [])]
-        files = sorted(path for place in places if place.is_dir() for path in place.glob("*.csv") if not path.name.startswith("."))
-        frames += [read_report(path, account=account, time_zone=time_zone).transactions for path in files]
+        frames += [read_report(path, account=account, time_zone=time_zone).transactions for path in list_reports(folder, account=account)]
+    return join_reports(frames, folder)
+
+
+def list_reports(folder: Path, *, account: str) -> list[Path]:
+    """Return the files of an account, in order: those of a folder named after it, and for the key's own account those at the top too."""
+    places = [folder / account, *([folder] if account == OWN_ACCOUNT else [])]
+    return sorted(path for place in places if place.is_dir() for path in place.glob("*.csv") if not path.name.startswith("."))
+
+
+def join_reports(frames: Sequence[pl.DataFrame], folder: Path) -> pl.DataFrame:
+    """Join the rows of several reports; a transaction of several stands once.
+
+    Raises:
+        FileRefusedError: two reports contradict each other.
+    """
     fixed = ["stripe_account", "balance_transaction_id", "amount_minor", "fee_minor", "net_minor", "currency"]
     rows = pl.concat(frames)
     torn = rows.select(fixed).unique().filter(pl.struct(fixed[:2]).is_duplicated())["balance_transaction_id"].unique().sort()
@@ -142,7 +158,7 @@ def _locate(content: bytes, path: Path) -> FileRefusedError:
 def _minor(rows: pl.DataFrame, name: str, path: Path) -> pl.Series:
     """Turn decimal major units into minor ones, by digits and never through a float."""
     text = pl.col(name).str.strip_chars().str.replace(",", ".", literal=True)
-    decimals = pl.col("currency").replace_strict({**dict.fromkeys(ZERO_DECIMAL, 0), **dict.fromkeys(THREE_DECIMAL, 3)}, default=2, return_dtype=pl.Int64)
+    decimals = exponents_of("currency")
     parts = text.str.strip_prefix("-").str.split_exact(".", 1).struct
     fraction = parts.field("field_1").fill_null("")
     digits = parts.field("field_0") + fraction.str.slice(0, decimals).str.pad_end(3, "0").str.slice(0, decimals)

@@ -1,6 +1,7 @@
 """Types of balance transactions -> those that Stripe's API reference names, and the rest, which are kept and shown.
 
-The set is open: real accounts hold types that are in no reference. Nothing here decides what a row means; it only says what to look at.
+The set is open: real accounts hold types that are in no reference. Nothing here decides what a row means; it only says what to look at,
+and which type a row of a report would have in the API, since reports name the category alone.
 """
 
 import polars as pl
@@ -17,6 +18,41 @@ DOCUMENTED_TYPES = frozenset(
     """.split()
 )
 """https://docs.stripe.com/api/balance_transactions/object#balance_transaction_object-type, version 2026-10-28."""
+
+PAYOUT_TYPES = ("payout", "payout_cancel", "payout_failure", "payout_minimum_balance_hold", "payout_minimum_balance_release")
+"""Movements between the balance and the bank, which the reports of activity leave out."""
+
+# https://docs.stripe.com/reports/reporting-categories; a category that is not here is a type of the same name.
+_TYPE_OF_CATEGORY = {
+    "charge_failure": "payment_failure_refund",
+    "dispute": "adjustment",
+    "dispute_reversal": "adjustment",
+    "other_adjustment": "adjustment",
+    "fee": "stripe_fee",
+    "network_cost": "stripe_fee",
+    "tax": "tax_fee",
+    "partial_capture_reversal": "refund",
+    "payout_reversal": "payout_failure",
+    "platform_earning": "application_fee",
+    "platform_earning_refund": "application_fee_refund",
+    "risk_reserved_funds": "reserved_funds",
+    "connect_reserved_funds": "reserve_transaction",
+    "transfer_reversal": "transfer_refund",
+}
+# Payments that are no card charges have ids, and types, of their own.
+_TYPE_OF_PAYMENT = {"charge": "payment", "refund": "payment_refund"}
+
+
+def type_of_category(*, category: str, source: str) -> pl.Expr:
+    """Return the type that a row of a report most likely has in the API.
+
+    Args:
+        category: name of the column with the reporting category.
+        source: name of the column with the id of what moved the money.
+    """
+    is_payment = pl.col(source).fill_null("").str.contains("^(py|pyr)_")
+    plain = pl.col(category).replace(_TYPE_OF_CATEGORY)
+    return pl.when(is_payment).then(pl.col(category).replace({**_TYPE_OF_CATEGORY, **_TYPE_OF_PAYMENT})).otherwise(plain)
 
 
 def undocumented_types(transactions: pl.DataFrame) -> dict[str, int]:

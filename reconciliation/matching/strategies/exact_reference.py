@@ -1,46 +1,73 @@
 """A shared reference and exactly the same amount -> one ledger line with one component, or with a transaction net of fees.
 
 Conditions: same currency, amount equal to a component or to the open components of one balance transaction together, and
-a reference in common. Of several equal candidates the first posted takes the first payment, and so on in order; what is
-left over is the duplicate.
+a reference in common. Of several equal candidates the first posted takes the first payment, and so on in order; those of one
+day are one counted match; what is left over is the duplicate.
 
 Worked: PYMT-2002 +194.20 'INV-1002' and charge 200.00 with fee -5.80 for INV-1002: 200.00 - 5.80 = 194.20, net of fee.
 """
 
 import polars as pl
 
-from reconciliation.matching.pool import Pool, lag_in_words, pair_proposals, variants
+from reconciliation.matching.pool import SAYS_REFUND, Pool, lag_in_words, pair_proposals, variants
 
+AMOUNT_IN_WORDS = (
+    pl.when(pl.col("form") == "net")
+    .then(pl.lit("amount equals net of fees"))
+    .when(pl.col("component") == "")
+    .then(pl.lit("amount equals the residual"))
+    .otherwise(pl.format("amount equals {}", "component"))
+)
 OPENING_WORDS = r"(?i)\bopening (?:difference|balance)\b"
 
 
 def match_exact_references(pool: Pool, *, kinds: tuple[str, ...], score: float) -> pl.DataFrame:
     """Propose lines and components (or whole transactions) that share a reference of some kinds and the amount."""
-    key = ["value", "currency", "amount_minor"]
-    values = pool.values(*kinds)
-    posted = pool.postings().select("item_id", "currency", "amount_minor", "date", "occurred_at").join(values, on="item_id")
-    offered = pool.items.filter(pl.col("side").is_in(["stripe", "residual"]))
-    # A transaction's components carry the same references: those of the lines bound what is looked at.
-    pointed = values.join(posted.select("value").unique(), on="value", how="semi")
-    named = variants(offered.join(pointed.select("item_id").unique(), on="item_id", how="semi")).join(pointed, left_on="key_id", right_on="item_id")
-    lines = _ranked(posted.join(named, on=key, how="semi"), key, ["item_id"])
-    candidates = _ranked(named.join(posted, on=key, how="semi"), key, ["key_id", "form"])
-    pairs = lines.join(candidates, on=[*key, "rank"], suffix="_stripe")
+    pairs = _pairs(pool, kinds).filter(pl.col("n_alike") == 1)
     lag = (pl.col("date") - pl.col("date_stripe")).dt.total_days()
-    amount = (
-        pl.when(pl.col("form") == "net")
-        .then(pl.lit("amount equals net of fees"))
-        .when(pl.col("component") == "")
-        .then(pl.lit("amount equals the residual"))
-        .otherwise(pl.format("amount equals {}", "component"))
-    )
     return pair_proposals(
         pairs.select(
             members=pl.concat_list(pl.concat_list("item_id"), "members"),
             score=pl.lit(score) - 0.0001 * lag.abs().clip(0, 365),
-            evidence=pl.format("{} on both sides, {}, {}", "value", amount, lag_in_words(lag)),
+            evidence=pl.format("{} on both sides, {}, {}", "value", AMOUNT_IN_WORDS, lag_in_words(lag)),
         )
     )
+
+
+def match_equal_references(pool: Pool, *, kinds: tuple[str, ...], score: float) -> pl.DataFrame:
+    """Propose the lines and the payments of one reference, amount and day as one counted match: nothing says which is which."""
+    group = ["value", "currency", "amount_minor", "alike"]
+    pairs = _pairs(pool, kinds).filter(pl.col("n_alike") > 1).sort(*group, "rank")
+    grouped = pairs.group_by(group, maintain_order=True).agg(
+        pl.col("form").first(), pl.col("component").first(), lines=pl.col("item_id"), parts=pl.col("members").explode(empty_as_null=False), n=pl.len()
+    )
+    return pair_proposals(
+        grouped.select(
+            members=pl.concat_list("lines", "parts"),
+            score=pl.lit(score),
+            evidence=pl.format("{} equal lines against {} equal payments of {}, {}; nothing tells which is which", "n", "n", "value", AMOUNT_IN_WORDS),
+        )
+    )
+
+
+def _pairs(pool: Pool, kinds: tuple[str, ...]) -> pl.DataFrame:
+    """Pair the lines and offers of a reference and amount in order; `n_alike` counts the pairs whose payments lie a day apart or less."""
+    key = ["value", "currency", "amount_minor"]
+    values = pool.values(*kinds)
+    posted = pool.postings().select("item_id", "currency", "amount_minor", "date", "occurred_at", says_refund=SAYS_REFUND).join(values, on="item_id")
+    offered = pool.items.filter(pl.col("side").is_in(["stripe", "residual"]))
+    # A transaction's components carry the same references: those of the lines bound what is looked at.
+    pointed = values.join(posted.select("value").unique(), on="value", how="semi")
+    named = variants(offered.join(pointed.select("item_id").unique(), on="item_id", how="semi")).join(pointed, left_on="key_id", right_on="item_id")
+    # A refund posted with the wrong sign has the amount of its charge; it is no posting of the charge.
+    fitting = posted.join(named.select(*key, "category", "component"), on=key).filter(
+        ~(pl.col("says_refund") & (pl.col("category") == "charge") & (pl.col("component") == "gross"))
+    )
+    lines = _ranked(posted.join(fitting.select("item_id", "value").unique(), on=["item_id", "value"], how="semi"), key, ["item_id"])
+    candidates = _ranked(named.join(fitting, on=key, how="semi"), key, ["key_id", "form"])
+    pairs = lines.join(candidates, on=[*key, "rank"], suffix="_stripe").sort(*key, "rank")
+    is_apart = (pl.col("date_stripe") - pl.col("date_stripe").shift(1).over(key)).dt.total_days() > 1
+    return pairs.with_columns(alike=is_apart.fill_null(value=False).cum_sum().over(key)).with_columns(n_alike=pl.len().over(*key, "alike"))
 
 
 def match_opening_write_offs(pool: Pool) -> pl.DataFrame:

@@ -12,7 +12,7 @@ import polars as pl
 from reconciliation.matching.assignment import assign_best
 from reconciliation.matching.blocking import block_equal_amounts, block_translated_amounts, stated_amounts, tokens
 from reconciliation.matching.pair_scorer import compare, load_weights, score
-from reconciliation.matching.pool import PAYOUT_CATEGORIES, Pool, nothing, pair_proposals, variants
+from reconciliation.matching.pool import PAYOUT_CATEGORIES, SAYS_REFUND, Pool, nothing, pair_proposals, variants
 
 LOG_ODDS_BEHIND_MAX = 6.0
 TIE_BREAK = 1e-7
@@ -74,7 +74,8 @@ def compare_candidates(pool: Pool) -> pl.DataFrame:
         .join(offers.group_by(key).agg(n_offers=pl.col("key_id").n_unique()), on=key, how="left")
     )
     lag = (pl.col("date") - pl.col("date_stripe")).dt.total_days()
-    inside = joined.with_columns(lag=lag).filter(pl.col("lag").is_between(-pool.settings.posting_lead_days, pool.settings.posting_lag_days))
+    in_window = pl.col("lag").is_between(-pool.settings.posting_lead_days, pool.settings.posting_lag_days)
+    inside = joined.with_columns(lag=lag).filter(in_window & ~(pl.col("says_refund") & pl.col("is_sale")))
     return compare(
         inside.with_columns(
             pl.col("n_lines", "n_offers").fill_null(1),
@@ -87,10 +88,22 @@ def compare_candidates(pool: Pool) -> pl.DataFrame:
 def _lines(pool: Pool) -> pl.DataFrame:
     returned = pool.values("journal")["item_id"]
     lines = pool.postings().filter(~pl.col("item_id").is_in(returned.implode()))
-    columns = ["item_id", "currency", "amount_minor", "date", "counterparty", "description", "reference_text_line", "numbers", "stated", "tokens"]
+    columns = [
+        "item_id",
+        "currency",
+        "amount_minor",
+        "date",
+        "counterparty",
+        "description",
+        "reference_text_line",
+        "numbers",
+        "stated",
+        "tokens",
+        "says_refund",
+    ]
     known = (
         _with_numbers(lines, pool)
-        .with_columns(stated=stated_amounts(pl.col("description")))
+        .with_columns(stated=stated_amounts(pl.col("description")), says_refund=SAYS_REFUND)
         .with_columns(tokens=tokens(pl.col("counterparty"), pl.col("numbers"), pl.col("stated")))
     )
     return known.select(columns).with_row_index("line")
@@ -101,12 +114,16 @@ def _offers(pool: Pool) -> pl.DataFrame:
     forms = variants(stripe).filter((pl.col("component") == "gross") | (pl.col("form") == "net"))
     columns = [
         "key_id", "form", "members", "currency", "amount_minor", "low_minor", "high_minor", "date", "occurred_at", "counterparty", "description", "reference",
-        "numbers", "stated", "tokens",
+        "numbers", "stated", "tokens", "is_sale",
     ]  # fmt: skip
     stated = (
         pl.when(pl.col("low_minor") < pl.col("high_minor")).then(pl.concat_list(pl.col("presentment_text"))).otherwise(pl.lit([], dtype=pl.List(pl.String)))
     )
-    known = _with_numbers(forms.rename({"key_id": "item_id"}), pool).rename({"item_id": "key_id"}).with_columns(stated=stated)
+    known = (
+        _with_numbers(forms.rename({"key_id": "item_id"}), pool)
+        .rename({"item_id": "key_id"})
+        .with_columns(stated=stated, is_sale=(pl.col("category") == "charge") & (pl.col("component") == "gross"))
+    )
     return known.with_columns(tokens=tokens(pl.col("counterparty"), pl.col("numbers"), pl.col("stated"))).select(columns).with_row_index("offer")
 
 

@@ -18,9 +18,7 @@ def match_merged_payouts(pool: Pool, *, other_side: str) -> pl.DataFrame:
     """Propose lines with the run of payouts they add up to, and payouts with the run of lines."""
     gross = pl.col("category").is_in(PAYOUT_CATEGORIES) & pl.col("component").is_in(["gross", ""])
     payouts = pool.side("stripe").filter(gross).with_columns(due=pl.coalesce("expected_on", "date"))
-    lines = pool.postings() if other_side == "ledger" else pool.side(other_side)
-    named = pool.values("journal")["item_id"] if other_side == "ledger" else pl.Series("item_id", [], dtype=pool.items.schema["item_id"])
-    free = lines.filter(~pl.col("item_id").is_in(named.implode()) & (pl.col("counterparty") == "") if other_side == "ledger" else pl.lit(value=True))
+    free = _unnamed_postings(pool) if other_side == "ledger" else pool.side(other_side)
     columns = ["item_id", "currency", "amount_minor", "due"]
     paid, arrived = payouts.select(columns), free.with_columns(due=pl.col("date")).select(columns)
     window = pool.settings.payout_window_days
@@ -32,6 +30,12 @@ def match_merged_payouts(pool: Pool, *, other_side: str) -> pl.DataFrame:
     )
     both = pl.concat([together, apart])
     return pair_proposals(both.select(members=pl.concat_list(pl.concat_list("item_id"), "run"), score=pl.lit(SCORE), evidence="evidence"))
+
+
+def _unnamed_postings(pool: Pool) -> pl.DataFrame:
+    """List the ledger lines that name no customer and none of our journals."""
+    returned = pool.values("journal")["item_id"]
+    return pool.postings().filter((pl.col("counterparty") == "") & ~pl.col("item_id").is_in(returned.implode()))
 
 
 def _runs(frame: pl.DataFrame, window: int) -> pl.DataFrame:

@@ -1,14 +1,14 @@
 """Summary lines that name their bucket and do not add up exactly -> the components they must mean.
 
 In this order: within what the rates allow for the converted payments among them; without what is not posted yet (a channel
-posted net of fees, or one or two payments of which only one choice fits, else the latest of equal ones); off by rounding;
+posted net of fees, repeated charges, or one or two payments of which only one choice fits, else the latest of equal ones); off by rounding;
 off by a small share. A difference that remains is a residual.
 
 Worked: 'Stripe sales 2026-06-10' 3,866.18; the day's sales are 3,864.77 with EUR 120.00 among them, which the rates of
 those days put between 101.50 and 106.20: matched, the 1.41 is a difference of translation.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
 
@@ -18,6 +18,7 @@ from reconciliation.matching.buckets import KEY, NET_SETS, count_ever, in_words,
 from reconciliation.matching.pool import Pool, nothing, pair_proposals
 
 OMITTED_MAX = 200
+REPEATS_MAX = 8
 WHOLE_SHARE_MIN = 0.8
 TRANSLATED, OMITTED, ROUNDED, OFF = 0.9, 0.88, 0.8, 0.72
 
@@ -29,7 +30,9 @@ def match_near_sales(pool: Pool) -> pl.DataFrame:
     if lines.is_empty() or parts.is_empty():
         return nothing(pool)
     offers = _offers(pool, lines, parts).filter(pl.lit(pool.sums_net) | ~pl.col("set").is_in(NET_SETS))
-    return _first_of([_translated(pool, offers, parts), _with_omissions(pool, offers, parts), _off(pool, offers, parts)], pool)
+    # Where refunds have lines of their own, the few without are not all the summary's.
+    known = offers.filter(pl.col("refunds") >= WHOLE_SHARE_MIN * pl.col("refunds_ever"))
+    return _first_of([_translated(pool, known, parts), _with_omissions(pool, known, parts), _off(pool, known, parts)], pool)
 
 
 def match_near_fees(pool: Pool) -> pl.DataFrame:
@@ -47,11 +50,11 @@ def match_near_fees(pool: Pool) -> pl.DataFrame:
 
 
 def _offers(pool: Pool, lines: pl.DataFrame, parts: pl.DataFrame) -> pl.DataFrame:
-    """Join lines with the totals of the buckets they name, of the sets they speak of."""
+    """Join lines with the totals of the buckets they name, of the sets they speak of, and how many each bucket ever held."""
     keys = line_buckets(lines, pool).filter("is_named")
     totals = total_parts(parts, keys)
     offers = keys.join(totals, on=["bucket", "key", "currency"]).filter(pl.col("said") == pl.col("meaning"))
-    return offers.with_columns(off=(pl.col("total") - pl.col("amount_minor")).abs())
+    return offers.join(count_ever(offers, pool), on=KEY, how="left").with_columns(off=(pl.col("total") - pl.col("amount_minor")).abs())
 
 
 def _first_of(found: Sequence[pl.DataFrame], pool: Pool) -> pl.DataFrame:
@@ -93,11 +96,11 @@ def _translated(pool: Pool, offers: pl.DataFrame, parts: pl.DataFrame) -> pl.Dat
 
 def _off(pool: Pool, offers: pl.DataFrame, parts: pl.DataFrame) -> pl.DataFrame:
     """Propose the nearest sum, with a residual."""
-    rounding = pl.max_horizontal(pl.lit(pool.settings.summary_rounding_minor), (pl.col("n") * 0.5).floor().cast(pl.Int64))
+    rounding = _rounding(pool)
     share_max = pl.when(pl.col("said") == "fees").then(pool.settings.fees_share_max).otherwise(pool.settings.sales_share_max)
     share = pl.col("amount_minor").abs() * share_max
     # Where others of the bucket have lines of their own, what is left over is not all the summary's: a difference would hide it.
-    mostly = offers.join(count_ever(offers, pool), on=KEY, how="left").filter((pl.col("said") == "fees") | (pl.col("n") >= WHOLE_SHARE_MIN * pl.col("n_ever")))
+    mostly = offers.filter((pl.col("said") == "fees") | (pl.col("n") >= WHOLE_SHARE_MIN * pl.col("n_ever")))
     best = _best(mostly.filter((pl.col("off") > 0) & ((pl.col("off") <= rounding) | (pl.col("off") <= share))))
     is_rounding = pl.col("off") <= rounding
     return _first_of(
@@ -109,18 +112,23 @@ def _off(pool: Pool, offers: pl.DataFrame, parts: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def _rounding(pool: Pool) -> pl.Expr:
+    """Return what a sum of `n` amounts may be off by when each was rounded."""
+    return pl.max_horizontal(pl.lit(pool.settings.summary_rounding_minor), (pl.col("n") * 0.5).floor().cast(pl.Int64))
+
+
 def _with_omissions(pool: Pool, offers: pl.DataFrame, parts: pl.DataFrame) -> pl.DataFrame:
     """Propose lines that equal a bucket without one or two payments (or the fees of all that are not posted yet)."""
     found: list[dict[str, Any]] = []
-    named = offers.filter(pl.col("off") > 0)
+    named = offers.filter(pl.col("off") > 0).with_columns(low=pl.col("low") - _rounding(pool), high=pl.col("high") + _rounding(pool))
     members = members_of(named, parts).join(
-        parts.select("item_id", "amount_minor", "counterparty", "date", "occurred_at", "component", "is_gross_open"), on="item_id"
+        parts.select("item_id", "amount_minor", "low_minor", "high_minor", "date", "occurred_at", "component", "is_gross_open", "is_repeat"), on="item_id"
     )
     inside_of = members.sort("date", "occurred_at", "item_id").partition_by(KEY, as_dict=True, maintain_order=True)
     for offer in named.sort("item_id", "far", "bucket", "key", "set").to_dicts():
         inside = inside_of[tuple(offer[name] for name in KEY)]
         candidates = inside.filter(pl.col("is_gross_open") & (pl.col("component") != "gross")) if offer["said"] == "fees" else inside
-        chosen, words = _choose_omitted(candidates, offer["total"] - offer["amount_minor"], is_fees=offer["said"] == "fees")
+        chosen, words = _choose_omitted(candidates, offer, is_fees=offer["said"] == "fees")
         if chosen and len(chosen) < inside.height:
             kept = inside.filter(~pl.col("item_id").is_in(chosen))["item_id"].sort().to_list()
             evidence = f"sum of {len(kept)} {offer['set'].replace('_', ' ')} of {offer['bucket'].replace('_', ' ')} {offer['key']} {words}"
@@ -129,22 +137,39 @@ def _with_omissions(pool: Pool, offers: pl.DataFrame, parts: pl.DataFrame) -> pl
     return pair_proposals(pl.DataFrame(found, schema=schema)) if found else nothing(pool)
 
 
-def _choose_omitted(candidates: pl.DataFrame, excess: int, *, is_fees: bool) -> tuple[list[Any], str]:
-    """Choose what a line leaves out: the only choice that fits, or of equal payments a repeated one, else the latest."""
+def _choose_omitted(candidates: pl.DataFrame, offer: Mapping[str, Any], *, is_fees: bool) -> tuple[list[Any], str]:
+    """Choose what a line leaves out: repeated charges first, then the only one, or the only two, that fit; of equal ones the latest."""
     ids, amounts = candidates["item_id"].to_list(), candidates["amount_minor"].to_list()
+    excess = offer["total"] - offer["amount_minor"]
     if is_fees and len(ids) > 2 and sum(amounts) == excess:
-        return ids, f"without {len(ids)} not posted yet, the only choice that fits"
+        return ids, f"without all {len(ids)} that are not posted yet"
+    repeats = (
+        candidates.filter("is_repeat")
+        .sort("date", "occurred_at", "item_id")
+        .tail(REPEATS_MAX)
+        .select("item_id", "amount_minor", "low_minor", "high_minor")
+        .rows()
+    )
+    subsets = [subset for size in range(1, len(repeats) + 1) for subset in combinations(repeats, size)]
+    fitting = [subset for subset in subsets if sum(row[1] for row in subset) == excess] or [subset for subset in subsets if _allows(offer, subset)]
+    if len(fitting) == 1:
+        return [row[0] for row in fitting[0]], f"without {len(fitting[0])} repeated, the only choice of repeated ones that fits"
     single = [place for place, amount in enumerate(amounts) if amount == excess]
     if len(single) == 1:
-        return [ids[single[0]]], "without one not posted yet, the only choice that fits"
+        return [ids[single[0]]], "without one not posted yet, the only single one that fits"
     if single:
-        names = candidates["counterparty"].to_list()
-        repeated = [place for place in single if names[place] and names[place] in names[:place] and amounts[names.index(names[place])] == excess]
-        if len(repeated) == 1:
-            return [ids[repeated[0]]], f"without a repeated charge, of {len(single)} that fit"
         return [ids[single[-1]]], f"without one of {len(single)} equal ones, of which the latest is left open"
+    within = [row[0] for row in candidates.select("item_id", "amount_minor", "low_minor", "high_minor").iter_rows() if _allows(offer, [row])]
+    if len(within) == 1:
+        return within, "without one not posted yet, the only single one that rounding and the rates of converted payments allow"
     if len(ids) <= OMITTED_MAX:
         double = [pair for pair in combinations(range(len(ids)), 2) if amounts[pair[0]] + amounts[pair[1]] == excess]
         if len(double) == 1:
-            return [ids[place] for place in double[0]], "without two not posted yet, the only choice that fits"
+            return [ids[place] for place in double[0]], "without two not posted yet, the only two that fit"
     return [], ""
+
+
+def _allows(offer: Mapping[str, Any], omitted: Sequence[tuple[Any, int, int, int]]) -> bool:
+    """Tell whether rounding and the rates of converted payments allow the line, once some `item_id, amount, low, high` are left out."""
+    low, high = offer["low"] - sum(row[2] for row in omitted), offer["high"] - sum(row[3] for row in omitted)
+    return bool(low <= offer["amount_minor"] <= high)

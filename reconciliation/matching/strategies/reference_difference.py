@@ -8,6 +8,7 @@ Worked: charge settled at 85.71, line PYMT-2003 of 86.00, both INV-1003: matched
 
 import polars as pl
 
+from reconciliation.matching.buckets import summary_lines
 from reconciliation.matching.pool import Pool, lag_in_words, pair_proposals, variants
 
 DIGITS_MIN = 5
@@ -26,7 +27,12 @@ def match_reference_differences(pool: Pool) -> pl.DataFrame:
     offered = variants(pool.side("stripe")).filter(
         pl.when(is_net).then(pl.col("form") == "net").otherwise((pl.col("form") == "single") & (pl.col("component") == "gross"))
     )
-    named_lines = lines.join(values, on="item_id").with_columns(n=pl.col("item_id").n_unique().over("value", "currency", pl.col("amount_minor").sign()))
+    # Sales, refunds or fees of a payout are no posting of the payout itself.
+    parts_of_payouts = summary_lines(pool).filter(pl.col("said") != "")["item_id"]
+    is_part = pl.col("value").str.starts_with("PO_") & pl.col("item_id").is_in(parts_of_payouts.implode())
+    named_lines = (
+        lines.join(values, on="item_id").filter(~is_part).with_columns(n=pl.col("item_id").n_unique().over("value", "currency", pl.col("amount_minor").sign()))
+    )
     named_offers = offered.join(values, left_on="key_id", right_on="item_id").with_columns(
         m=pl.col("key_id").n_unique().over("value", "currency", pl.col("amount_minor").sign())
     )

@@ -1,7 +1,8 @@
 """Several lines and several components of one reference that add up -> one match (1:N, N:1, N:M).
 
 Conditions: same currency; every open line (our own journals aside) and every open Stripe item (gross alone, or with its fees) that carries the
-reference; both sums equal to the minor unit; more than two members, at most twenty.
+reference; both sums equal to the minor unit, and where both sides have several, what came in and what went out each; more than two members, at
+most twenty.
 
 Worked: order SO-77 paid in two charges of 60.00 and 40.00, posted as one line of 100.00 'SO-77'.
 """
@@ -17,10 +18,12 @@ SCORE = 0.96
 def match_reference_groups(pool: Pool) -> pl.DataFrame:
     """Propose the lines and components of a reference whose sums are equal."""
     named = pool.values("invoice", "stripe_id").filter(~pl.col("value").str.starts_with("PO_"))
-    columns = ["item_id", "currency", "amount_minor", "component", "date", "value"]
+    columns = ["item_id", "currency", "amount_minor", "component", "date", "value", "unit"]
     ours = pool.values("journal")["item_id"]
-    lines = pool.postings().filter(~pl.col("item_id").is_in(ours.implode())).join(named, on="item_id").select(columns)
-    stripe = pool.side("stripe").filter(~pl.col("category").is_in(PAYOUT_CATEGORIES)).join(named, on="item_id").select(columns)
+    posted_lines = pool.postings().filter(~pl.col("item_id").is_in(ours.implode())).with_columns(unit=pl.col("label"))
+    lines = posted_lines.join(named, on="item_id").select(columns)
+    offered = pool.side("stripe").filter(~pl.col("category").is_in(PAYOUT_CATEGORIES)).with_columns(unit=pl.col("balance_transaction_id"))
+    stripe = offered.join(named, on="item_id").select(columns)
     posted = _sums(lines).rename({"items": "lines", "total": "posted"})
     gross = _sums(stripe.filter(pl.col("component") == "gross")).with_columns(form=pl.lit("gross amounts"))
     net = _sums(stripe).with_columns(form=pl.lit("amounts net of fees"))
@@ -28,7 +31,9 @@ def match_reference_groups(pool: Pool) -> pl.DataFrame:
     window = pl.duration(days=pool.settings.difference_window_days)
     near = (pl.col("first_lines") <= pl.col("last") + window) & (pl.col("first") <= pl.col("last_lines") + window)
     size = pl.col("items").list.len() + pl.col("lines").list.len()
-    fitting = both.filter((pl.col("total") == pl.col("posted")) & size.is_between(3, MEMBERS_MAX) & near)
+    # A charge and its refund cancel whatever was posted for each: sums of zero say nothing.
+    both_ways = (pl.col("came_in") == pl.col("came_in_lines")) | (pl.col("lines").list.len() == 1) | (pl.col("units") == 1)
+    fitting = both.filter((pl.col("total") == pl.col("posted")) & both_ways & size.is_between(3, MEMBERS_MAX) & near)
     return pair_proposals(
         fitting.sort("currency", "value", "form").select(
             members=pl.concat_list("lines", "items"),
@@ -41,9 +46,12 @@ def match_reference_groups(pool: Pool) -> pl.DataFrame:
 
 
 def _sums(frame: pl.DataFrame) -> pl.DataFrame:
-    """Add up what carries one reference."""
+    """Add up what carries one reference; `came_in` is the sum of its positive units (a line, or a transaction)."""
+    units = frame.group_by("currency", "value", "unit").agg(amount=pl.col("amount_minor").sum())
+    came_in = units.group_by("currency", "value").agg(came_in=pl.col("amount").clip(lower_bound=0).sum(), units=pl.len())
     return (
         frame.sort("currency", "value", "item_id")
         .group_by("currency", "value", maintain_order=True)
         .agg(items=pl.col("item_id"), total=pl.col("amount_minor").sum(), first=pl.col("date").min(), last=pl.col("date").max())
+        .join(came_in, on=["currency", "value"], maintain_order="left")
     )

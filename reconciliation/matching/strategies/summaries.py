@@ -44,7 +44,7 @@ def match_summaries(pool: Pool) -> pl.DataFrame:
 def _whole(hits: pl.DataFrame, pool: Pool) -> pl.DataFrame:
     """Keep the sums that hold everything their bucket ever held of that set."""
     known = count_ever(hits, pool)
-    return hits.join(known, on=KEY).filter(pl.col("n") == pl.col("n_ever")).drop("n_ever")
+    return hits.join(known, on=KEY).filter(pl.col("n") == pl.col("n_ever")).drop("n_ever", "refunds_ever")
 
 
 def _without_payouts(hits: pl.DataFrame, pool: Pool) -> pl.DataFrame:

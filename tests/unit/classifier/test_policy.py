@@ -3,8 +3,21 @@
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from reconciliation.classifier.policy import Certificate, certify_threshold, decide_dispositions, misses_allowed, recall_bound
+from reconciliation.breaks.clearing import Clearing
+from reconciliation.classifier.policy import (
+    Certificate,
+    Limits,
+    Proofs,
+    certify_threshold,
+    decide_dispositions,
+    is_beyond,
+    misses_allowed,
+    recall_bound,
+    wrong_share_bound,
+)
 
 PROVEN = Certificate(
     source="simulated", threshold=0.05, exceptions=628, misses=2, recall_bound=0.99, target_recall=0.99, confidence=0.95, window="later months"
@@ -22,23 +35,22 @@ def make_breaks(**columns: object) -> pl.DataFrame:
         "break_id": [f"brk_{n}" for n in range(rows)],
         "kind": ["amount_difference"] * rows,
         "cause": ["rounding"] * rows,
-        "amount_minor": [-100] * rows,
+        "exposure_minor": [100] * rows,
         "currency": ["GBP"] * rows,
         "probability_true_exception": [0.01] * rows,
     }
     return pl.DataFrame(base | columns)
 
 
+def clear(breaks: pl.DataFrame, *, mode: str = "copilot", proofs: Proofs | None = None, cap: dict[str, int] | None = None) -> Clearing:
+    """Let the policy decide."""
+    limits = Limits(mode=mode, target_recall=0.99, materiality_minor=MONEY, cap_minor=cap or {"GBP": 50000, "JPY": 90000})  # type: ignore[arg-type]
+    return decide_dispositions(breaks, limits=limits, proofs=proofs or Proofs(PROVEN))
+
+
 def decide(breaks: pl.DataFrame, **changes: object) -> list[str]:
     """Return the dispositions."""
-    arguments: dict[str, object] = {
-        "mode": "copilot",
-        "target_recall": 0.99,
-        "simulated": PROVEN,
-        "materiality_minor": MONEY,
-        "cap_minor": {"GBP": 50000, "JPY": 90000},
-    }
-    return decide_dispositions(breaks, **(arguments | changes)).dispositions["disposition"].to_list()  # type: ignore[arg-type]
+    return clear(breaks, **changes).dispositions["disposition"].to_list()  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("exceptions", "misses"), [(299, 0), (473, 1), (628, 2), (1049, 5)])
@@ -83,7 +95,7 @@ def test_the_certified_recall_holds_in_19_of_20_fresh_samples() -> None:
 
 
 def test_observe_leaves_everything_to_a_person() -> None:
-    assert decide(make_breaks(), mode="observe", audited=AUDITED) == ["needs_review"]
+    assert decide(make_breaks(), mode="observe", proofs=Proofs(PROVEN, AUDITED)) == ["needs_review"]
 
 
 @pytest.mark.parametrize(
@@ -93,30 +105,30 @@ def test_observe_leaves_everything_to_a_person() -> None:
 )
 @pytest.mark.parametrize("mode", ["copilot", "autonomous"])
 def test_without_a_proven_threshold_nothing_is_cleared(mode: str, certificate: Certificate | None) -> None:
-    assert decide(make_breaks(probability_true_exception=[0.0]), mode=mode, simulated=certificate) == ["needs_review"]
+    assert decide(make_breaks(probability_true_exception=[0.0]), mode=mode, proofs=Proofs(certificate)) == ["needs_review"]
 
 
 @pytest.mark.parametrize(
     "columns",
     [
         {"probability_true_exception": [0.05]},
-        {"amount_minor": [2500]},
-        {"amount_minor": [-2500]},
+        {"exposure_minor": [2500]},
         {"currency": ["USD"]},
         {"kind": ["ambiguous_match"]},
         {"kind": ["opening_difference"]},
         {"cause": ["undetermined"]},
+        {"cause": ["wrong_amount"]},
         {"cause": [None]},
         {"probability_true_exception": [None]},
     ],
     ids=[
         "at the threshold",
         "at materiality",
-        "negative at materiality",
         "no materiality known",
         "ambiguous",
         "opening",
         "undetermined",
+        "named as a true exception",
         "no cause",
         "no probability",
     ],
@@ -127,37 +139,72 @@ def test_copilot_proposes_only_what_is_below_every_limit(columns: dict[str, obje
 
 
 def test_autonomous_without_audited_labels_behaves_as_copilot_and_says_so() -> None:
-    clearing = decide_dispositions(make_breaks(), mode="autonomous", target_recall=0.99, simulated=PROVEN, materiality_minor=MONEY, cap_minor=MONEY)
+    clearing = clear(make_breaks(), mode="autonomous")
     assert clearing.dispositions["disposition"].to_list() == ["proposed_clear"]
-    assert clearing.mode == "copilot"
+    assert (clearing.mode, clearing.facts["acted"]) == ("copilot", "simulated")
     assert "no certificate on audited labels" in clearing.statement
-    assert "recall at least 99.00% at 95% confidence" in clearing.statement
+    assert "simulated at least 99.00% at 95% confidence (n = 628, 2 missed); audited none (n = 0)" in clearing.statement
+
+
+def test_both_bounds_are_printed_and_the_audited_one_acts_where_it_is_proven() -> None:
+    clearing = clear(make_breaks(probability_true_exception=[0.04]), mode="copilot", proofs=Proofs(PROVEN, AUDITED))
+    assert clearing.dispositions["disposition"].to_list() == ["needs_review"]  # below the simulated threshold, above the audited one
+    assert clearing.facts["acted"] == "audited"
+    assert "simulated at least" in clearing.statement
+    assert "audited at least" in clearing.statement
 
 
 def test_an_alarm_stops_automatic_acceptance() -> None:
-    assert decide(make_breaks(), mode="autonomous", audited=AUDITED) == ["auto_cleared"]
-    assert decide(make_breaks(), mode="autonomous", audited=AUDITED, alarm="amounts drifted") == ["proposed_clear"]
+    assert decide(make_breaks(), mode="autonomous", proofs=Proofs(PROVEN, AUDITED)) == ["auto_cleared"]
+    stopped = clear(make_breaks(), mode="autonomous", proofs=Proofs(PROVEN, AUDITED, ("amounts drifted",)))
+    assert stopped.dispositions["disposition"].to_list() == ["proposed_clear"]
+    assert "Automatic acceptance is off (amounts drifted)" in stopped.statement
+    assert stopped.to_json()["alarms"] == ["amounts drifted"]
 
 
 def test_the_cap_is_spent_on_the_least_probable_exceptions_per_currency() -> None:
     breaks = make_breaks(
-        amount_minor=[400, -400, 400, 300, 10],
+        exposure_minor=[400, 400, 400, 300, 10],
         probability_true_exception=[0.02, 0.01, 0.005, 0.001, 0.5],
         currency=["GBP", "GBP", "GBP", "JPY", "GBP"],
         break_id=["a", "b", "c", "d", "e"],
     )
-    found = decide(breaks, mode="autonomous", audited=AUDITED, cap_minor={"GBP": 800, "JPY": 299})
+    found = decide(breaks, mode="autonomous", proofs=Proofs(PROVEN, AUDITED), cap={"GBP": 800, "JPY": 299})
     assert found == ["proposed_clear", "auto_cleared", "auto_cleared", "proposed_clear", "needs_review"]
 
 
-def test_dispositions_do_not_depend_on_the_order_of_breaks() -> None:
-    random = np.random.default_rng(2)
-    breaks = make_breaks(amount_minor=random.integers(1, 3000, 200).tolist(), probability_true_exception=(random.random(200) * 0.06).round(2).tolist())
-    first = decide_dispositions(
-        breaks, mode="autonomous", target_recall=0.99, simulated=PROVEN, audited=AUDITED, materiality_minor=MONEY, cap_minor={"GBP": 9000}
+@given(
+    amounts=st.lists(st.integers(0, 5000), min_size=1, max_size=40),
+    cap=st.integers(0, 20000),
+    seed=st.integers(0, 2**16),
+)
+def test_no_more_than_the_cap_is_ever_accepted_without_a_person(amounts: list[int], cap: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    breaks = make_breaks(exposure_minor=amounts, probability_true_exception=random.choice([0.0, 0.01, 0.02, 0.5], len(amounts)).tolist())
+    decided = clear(breaks, mode="autonomous", proofs=Proofs(None, AUDITED), cap={"GBP": cap}).dispositions
+    accepted = breaks.join(decided, on="break_id").filter(pl.col("disposition") == "auto_cleared")
+    assert accepted["exposure_minor"].sum() <= cap
+    assert accepted.filter((pl.col("exposure_minor") >= 2500) | (pl.col("probability_true_exception") >= 0.03)).is_empty()
+    shuffled = clear(breaks.sample(fraction=1, shuffle=True, seed=seed), mode="autonomous", proofs=Proofs(None, AUDITED), cap={"GBP": cap}).dispositions
+    assert shuffled.sort("break_id").equals(decided.sort("break_id"))
+
+
+def test_a_certificate_says_how_many_wrong_acceptances_it_allows() -> None:
+    certificate = certify_threshold(
+        np.concatenate([np.linspace(0.1, 0.9, 1000), np.zeros(3000)]), np.arange(4000) < 1000, source="audited", target_recall=0.99, window="w"
     )
-    second = decide_dispositions(
-        breaks.reverse(), mode="autonomous", target_recall=0.99, simulated=PROVEN, audited=AUDITED, materiality_minor=MONEY, cap_minor={"GBP": 9000}
-    )
-    assert first.dispositions.sort("break_id").equals(second.dispositions.sort("break_id"))
-    assert 0 < first.dispositions.filter(pl.col("disposition") == "auto_cleared").height < 200
+    assert (certificate.breaks, certificate.cleared) == (4000, 3000 + certificate.misses)
+    assert certificate.wrong_share_allowed == pytest.approx(10 / certificate.cleared)
+    assert Certificate.from_json(certificate.to_json()) == certificate
+    assert PROVEN.wrong_share_allowed is None
+
+
+@pytest.mark.parametrize(("looked_at", "share"), [(300, 0.01), (598, 0.005), (2995, 0.001)])
+def test_a_clean_sample_bounds_the_share_of_wrong_acceptances_as_published(looked_at: int, share: float) -> None:
+    assert wrong_share_bound(looked_at=looked_at, wrong=0) <= share < wrong_share_bound(looked_at=looked_at - 3, wrong=0)
+
+
+def test_the_audit_calls_a_share_broken_in_at_most_one_of_twenty_samples_when_it_holds() -> None:
+    found = np.random.default_rng(3).binomial(60, 0.014, 4000)
+    assert np.mean([is_beyond(looked_at=60, wrong=int(wrong), share_allowed=0.014) for wrong in found]) <= 0.05
+    assert is_beyond(looked_at=60, wrong=60, share_allowed=0.014)

@@ -6,12 +6,13 @@ import pytest
 from reconciliation.classifier.training import undecided
 from reconciliation.matching.cascade import match_items
 from reconciliation.rates import Rates
+from reconciliation.schemas.journals import ProposedEntry
 from reconciliation.simulation.company import simulate_company
 from reconciliation.simulation.dry_run import dry_company
 from reconciliation.simulation.families import random_options
 from reconciliation.simulation.writer import write_company
 
-NO_JOURNALS = pl.DataFrame(schema={"item_id": pl.String, "journal_id": pl.String})
+NO_JOURNALS = ProposedEntry.create_empty()
 
 
 @pytest.fixture(scope="module", params=[11, 12, 13])

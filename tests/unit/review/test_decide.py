@@ -217,6 +217,20 @@ def test_a_lost_phone_is_replaced_with_anothers_approval(office):
     office.decide("accept", "anna", MONTH, "br_small")
 
 
+def test_what_clears_by_itself_has_no_entry_to_post(office):
+    with pytest.raises(DecisionRefusedError, match="no entry is proposed"):
+        office.decide("post_entry", "anna", MONTH, "br_small")
+    office.decide("post_entry", "anna", MONTH, "br_duplicate")
+
+
+def test_entries_are_for_the_books(office):
+    payout = one_break("br_payout", ("po_1", 500), leg="cash", kind="payout_not_in_bank", cause="missing_settlement", nature="claim")
+    for kind in ("write_off", "post_entry"):
+        with pytest.raises(DecisionRefusedError, match="between payout and bank"):
+            office.decide(kind, "anna", month(payout), "br_payout")
+    office.decide("claim", "anna", month(payout), "br_payout")
+
+
 LINE = one_break("br_line", ("gl_1/1", 500), kind="missing_in_stripe", side="ledger")
 OTHER = one_break("br_usd", ("txn_3/gross", 500), currency="USD")
 MATCHED = [("mt_1", "exact_reference", "books", "txn_6/gross", "stripe", 900), ("mt_1", "exact_reference", "books", "gl_6/1", "ledger", 900)]
@@ -232,6 +246,9 @@ def test_a_match_by_hand_takes_what_is_open_on_both_sides(office):
     entry = office.decide("match", "anna", OPEN, items=shown("s", "l"))
     assert entry.body["members"] == [["books", "gl_1/1", 500, "ledger"], ["books", "txn_1/gross", 500, "stripe"]]
     assert (entry.body["difference_minor"], entry.body["needs_second"]) == (0, "")
+    with pytest.raises(DecisionRefusedError, match="matched by hand before"):
+        office.decide("match", "boris", OPEN, items=shown("L", "l"))
+    office.decide("undo", "anna", OPEN, targets=(entry.number,))
     assert "above" in office.decide("match", "anna", OPEN, items=shown("L", "l")).body["needs_second"]
 
 

@@ -1,6 +1,7 @@
 """No second holds more requests than Stripe allows, whoever asks."""
 
 import threading
+from itertools import pairwise
 
 from reconciliation.connectors.stripe.pace import Pace
 
@@ -45,6 +46,31 @@ def test_endpoints_do_not_wait_for_each_other_but_for_all_of_them():
     times = sent(Pace(25.0, 100.0, clock.sleep, clock.read), clock, paths)
     assert busiest(times) == 100
     assert all(busiest([time for time, path in zip(times, paths, strict=True) if path == one]) <= 25 for one in set(paths))
+
+
+def test_a_turn_that_nobody_was_ready_for_is_made_up_for_within_its_second():
+    clock = Clock()
+    pace = Pace(25.0, None, clock.sleep, clock.read)
+    sent(pace, clock, ["/v1/charges"] * 30)
+    begin = clock.now
+    clock.now += 0.2
+    times = sent(pace, clock, ["/v1/charges"] * 50)
+    # Five turns went by; a second later as many were sent as if they had not.
+    assert len([time for time in times if time <= begin + 1.02]) >= 24
+    assert busiest(times) <= 25
+
+
+def test_a_second_is_a_little_longer_than_one_since_requests_travel():
+    clock = Clock()
+    times = sent(Pace(25.0, None, clock.sleep, clock.read), clock, ["/v1/charges"] * 101)
+    assert all(later - earlier >= 1.005 for earlier, later in zip(times, times[25:], strict=False))
+    assert times[-1] - times[0] <= 4.1
+
+
+def test_a_rate_below_one_a_second_is_kept():
+    clock = Clock()
+    times = sent(Pace(0.5, None, clock.sleep, clock.read), clock, ["/v1/charges"] * 4)
+    assert all(later - earlier >= 2.0 for earlier, later in pairwise(times))
 
 
 def test_a_pause_is_not_made_up_for():
