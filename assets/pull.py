@@ -46,6 +46,7 @@ def balance_transactions(
         end=window.end,
         known=lake.read_known("balance_transactions", window),
         partial=lake.partial_pull(window),
+        history=lake.read_history(window),
     )
     filed = file_by_moment(pulled.frame, "created_at", calendar=lake.calendar())
     lake.write_days("balance_transactions", window, filed, raw=pulled.raw, is_ordered=True)
@@ -66,7 +67,8 @@ def payout_members(context: dg.AssetExecutionContext, lake: LakeResource, core: 
     """One row says which movement was paid out with which automatic payout; it ties payouts to what they bundle."""
     window = lake.window(context.partition_keys)
     paid = lake.read_days("payouts", window)
-    pulled = core.pull_payout_members(stripe.reader(), account=window.account, payouts=paid, partial=lake.partial_pull(window))
+    kept, history = lake.partial_pull(window), lake.read_history(window)
+    pulled = core.pull_payout_members(stripe.reader(), account=window.account, payouts=paid, partial=kept, history=history)
     filed = file_by_payout(pulled.frame, paid, calendar=lake.calendar())
     lake.write_days("payout_members", window, filed, raw=pulled.raw)
     return dg.MaterializeResult(metadata=describe_rows(pulled.frame, money=None))

@@ -16,6 +16,7 @@ from reconciliation.calendar import Calendar
 from reconciliation.close.summaries import Frame
 from reconciliation.config import Settings, read_settings
 from reconciliation.connectors.stripe.filing import LOCAL_DAY
+from reconciliation.connectors.stripe.history import History, read_history
 from reconciliation.connectors.stripe.reports import read_reports
 from reconciliation.errors import DefectError, SettingsError
 from reconciliation.lake import Lake
@@ -222,6 +223,11 @@ class LakeResource(dg.ConfigurableResource[Any]):
     def read_known(self, table: str, window: PullWindow) -> Frame | None:
         """Return what an earlier pull published for the days of a window, or None."""
         return self.open().read_days(table, account=window.account, first=window.days[0], last=window.days[-1])
+
+    def read_history(self, window: PullWindow) -> History | None:
+        """Read Stripe's whole reports of an account, which stand for lists, where a person dropped any."""
+        settings = self.settings.read()
+        return read_history(settings.path(settings.stripe.history), account=window.account, time_zone=settings.stripe.reports_timezone)
 
     def read_states_before(self, table: str, window: PullWindow) -> Frame | None:
         """Return kind, state and age of what is published of the days before a window, or None where it reaches back to the first one."""

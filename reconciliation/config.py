@@ -5,6 +5,7 @@ Relative paths are taken from the settings file's own folder. Unknown keys are r
 
 import difflib
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -56,6 +57,8 @@ class Stripe(_Section):
     requests_per_second: float | None = Field(default=None, gt=0, le=1000)
     # Itemised report CSVs, a control total for the pull; those of connected accounts in folders named after them.
     reports: str = "data/inbox/stripe"
+    # Whole and unfiltered ones, which take the place of lists for the time they cover.
+    history: str = "data/inbox/stripe_history"
     reports_timezone: str = "UTC"
 
 
@@ -131,11 +134,43 @@ class Review(_Section):
     identity_header: str = Field(default="", pattern=r"^[A-Za-z0-9-]*$")
 
 
+JOURNAL_ROLES = (
+    "processing_fees", "billing_fees", "fee_tax", "withheld_tax", "dispute_fees", "disputes_receivable", "dispute_losses", "refunds", "fx_gain_loss", "rounding",
+    "write_off", "payouts_in_transit", "reserve", "unapplied_receipts", "bank", "bank_charges", "application_fees", "transfers",
+)  # fmt: skip
+
+
 class Journals(_Section):
-    """Which accounts proposed journals use, and from which amount timing items are accrued."""
+    """Which accounts proposed journals use, from which amount timing items are accrued, and how import files are laid out."""
 
     post_timing_above: str = ""
+    # A layout of close/layouts; auto is that of the system whose exports are read.
+    layout: str = "auto"
+    # Xero posts no manual journal to an account of type bank; Business Central names the account's type.
+    clearing_is_bank_account: bool = False
+    # As in strftime; empty is the order of day and month of the exports.
+    date_format: str = ""
     accounts: dict[str, str] = Field(default_factory=dict)
+    # A ledger account as the exports name it -> as the import wants it, where these differ ("1050 - Stripe Clearing" -> "1050").
+    clearing: dict[str, str] = Field(default_factory=dict)
+    # Heading of the layout -> a constant for every line: "Company Code", "Subsidiary", "*TaxRate".
+    columns: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("accounts")
+    @classmethod
+    def _names_known_roles(cls, value: dict[str, str]) -> dict[str, str]:
+        for role in value:
+            if role not in JOURNAL_ROLES:
+                near = difflib.get_close_matches(role, JOURNAL_ROLES, n=1)
+                raise ValueError(f"{role!r} is no role" + (f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(JOURNAL_ROLES)}"))
+        return value
+
+    @field_validator("post_timing_above")
+    @classmethod
+    def _is_an_amount(cls, value: str) -> str:
+        if value and not re.fullmatch(r"\d+(\.\d{1,3})?", value):
+            raise ValueError(f"{value!r} is no amount; write it like 100.00, or leave it empty to post no timing item")
+        return value
 
 
 class Settings(_Section):

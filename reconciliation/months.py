@@ -17,7 +17,6 @@ from reconciliation.close.later_clearing import find_later_clearing
 from reconciliation.close.manifest import RETIRED, combine, describe_month
 from reconciliation.close.package import BookState, check_statement, package_files, write_draft, write_version
 from reconciliation.close.payouts import list_payouts
-from reconciliation.close.records import Records
 from reconciliation.close.restatement import compare_versions, describe_status, list_late_changes
 from reconciliation.config import Book, LedgerAccount, Settings
 from reconciliation.errors import InputsMissingError, LockedPeriodError, SettingsError
@@ -28,8 +27,10 @@ from reconciliation.lake import month_scope as month_scope
 from reconciliation.pipeline import Reconciliation
 from reconciliation.population import LOCKED, CarriedIn, Month, in_scope, open_book
 from reconciliation.review.controls import settings_in_force
-from reconciliation.review.effects import decisions_in_force
+from reconciliation.review.effects import decisions_in_force, decisive_entries
 from reconciliation.review.log import open_log
+from reconciliation.review.records import approved_unlock, missing_signatures, record_people
+from reconciliation.review.situation import package_hash
 from reconciliation.schemas.items import Item
 from reconciliation.schemas.journals import ProposedEntry
 from reconciliation.sources import Sources
@@ -251,15 +252,27 @@ def write_package(lake: Lake, settings: Settings, period: str, *, as_version: bo
     Raises:
         DefectError: the statement does not foot.
         InputsMissingError: a book was not reconciled.
+        LockedPeriodError: the figures to be locked are not those that were signed; the month stays open.
     """
     make_scope = lock_scope if as_version else month_scope
     states = [read_state(lake, make_scope(book.name, period)) for book in settings.books]
     for state in states:
         check_statement(state)
-    records = Records(manifest={"carried_from": carried_from(settings, period)})
-    files = package_files(states, combine([state.facts for state in states]), records)
+    entries = open_log(lake).entries()
+    # Sessions and certifications change no draft; a version shows everything up to its lock.
+    shown = entries if as_version else decisive_entries(entries, period)
+    records = record_people(shown, period, manifest={"carried_from": carried_from(settings, period)})
+    files = package_files(states, combine([state.facts for state in states]), records, settings)
     folder = settings.path(settings.close.folder) / period
-    return write_version(folder, files) if as_version else write_draft(folder, files)
+    if as_version:
+        signed_hash = orjson.loads(files["manifest.json"])["package_sha256"]
+        if missing_signatures(entries, period, signed_hash):
+            _withdraw_lock(lake, settings, period)
+            raise LockedPeriodError(
+                f"{period} is not locked: the figures in the lake are not those that were signed; run: reconcile run --period {period}, and certify its package"
+            )
+        return write_version(folder, files)
+    return write_draft(folder, files)
 
 
 def carried_from(settings: Settings, period: str) -> dict[str, str] | None:
@@ -305,8 +318,10 @@ def read_state(lake: Lake, scope: str) -> BookState:
 def lock_month(lake: Lake, settings: Settings, period: str) -> None:
     """Freeze a month: all books, in order of months.
 
+    Where reviewers are enrolled, preparer and reviewer have certified its package first.
+
     Raises:
-        LockedPeriodError: it is locked already, or an earlier month is still open.
+        LockedPeriodError: it is locked already, an earlier month is still open, or its package is not certified.
         InputsMissingError: it was not reconciled.
     """
     locked = locked_through(lake)
@@ -319,9 +334,40 @@ def lock_month(lake: Lake, settings: Settings, period: str) -> None:
     missing = [name for name, tables in scopes.items() if tables is None]
     if missing:
         raise InputsMissingError(f"{period} was not reconciled for {', '.join(missing)}; run: reconcile run --period {period}")
+    entries, signed_hash = open_log(lake).entries(), package_hash(settings, period)
+    unsigned = missing_signatures(entries, period, signed_hash)
+    if unsigned:
+        raise LockedPeriodError(
+            f"{period} cannot be locked: its package {signed_hash[:16]}… is not certified by {' and '.join(unsigned)}; run: reconcile close certify {period}"
+        )
     for name, tables in scopes.items():
         facts: dict[str, Any] = lake.facts(month_scope(name, period))
-        lake.publish(lock_scope(name, period), tables or {}, facts=facts)
+        lake.publish(lock_scope(name, period), tables or {}, facts={**facts, "log_entries": len(entries)})
+
+
+def unlock_month(lake: Lake, settings: Settings, period: str) -> None:
+    """Re-open the last locked month; what it was locked as stays, as a version of the package and for the diff of the next one.
+
+    Raises:
+        LockedPeriodError: it is not the last locked month, or two people have not asked for it in the log since it was locked.
+    """
+    last = locked_through(lake)
+    if period != last:
+        raise LockedPeriodError(f"{period} cannot be re-opened: the last locked month is {last or 'none'}, and months are re-opened from the last one back")
+    locked = {book.name: lock_scope(book.name, period) for book in settings.books}
+    after = max(int(lake.facts(scope).get("log_entries", 0)) for scope in locked.values())
+    if approved_unlock(open_log(lake).entries(), period, after=after) is None:
+        raise LockedPeriodError(
+            f"{period} stays locked: re-opening takes a reason and a second person since the lock; run: reconcile close unlock {period} --reason …"
+        )
+    for name, scope in locked.items():
+        lake.publish(unlocked_scope(name, period), lake.tables(scope) or {}, facts=lake.facts(scope))
+    _withdraw_lock(lake, settings, period)
+
+
+def _withdraw_lock(lake: Lake, settings: Settings, period: str) -> None:
+    for book in settings.books:
+        lake.withdraw(lock_scope(book.name, period))
 
 
 def _locked_items(lake: Lake, book: str) -> pl.DataFrame:

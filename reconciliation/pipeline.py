@@ -78,7 +78,13 @@ def reconcile_month(sources: Sources, month: Month, carried: CarriedIn, *, score
         rates: exchange rates for the tolerance of translated postings.
         policy: what may be accepted or proposed without a person.
     """
-    population = build_population(sources, month, carried)
+    return reconcile_population(build_population(sources, month, carried), sources, month, carried, score=score, rates=rates, policy=policy)
+
+
+def reconcile_population(
+    population: Population, sources: Sources, month: Month, carried: CarriedIn, *, score: Scorer, rates: Rates, policy: Policy = leave_to_people
+) -> Reconciliation:
+    """Reconcile given items of a month; a replay takes them from the month as it was closed."""
     matching = match_population(population, carried, month, rates)
     explained = explain_breaks(population, matching, carried, month, rates)
     judged = score_breaks(explained, score(explained.features))
@@ -118,4 +124,4 @@ def list_breaks(scored: pl.DataFrame, explained: Explained, carried: CarriedIn, 
     return apply_to_matches(describe_breaks(scored, explained, month), explained.items, carried.decided, period=month.period)
 
 
-__all__ = ["Clearing", "Explained", "Policy", "Reconciliation", "Scorer", "list_breaks", "match_population", "reconcile_month"]
+__all__ = ["Clearing", "Explained", "Policy", "Reconciliation", "Scorer", "list_breaks", "match_population", "reconcile_month", "reconcile_population"]

@@ -144,13 +144,18 @@ def build_population(sources: Sources, month: Month, carried: CarriedIn) -> Popu
     brought = _refresh_payouts(carried.items.join(arrived, on=["leg", "item_id"], how="anti"), listed)
     items = pl.concat([brought, cast_items(arrived).drop("reference_text")]).sort("leg", "item_id")
     references = pl.concat([carried.references, extract_references(arrived)]).unique().join(items, on=["leg", "item_id"], how="semi")
-    around = pl.concat([listed.filter(pl.col("side") == "ledger"), other_account_lines(sources, month)])
     return Population(
         Item.validate(items, cast=True),
         ItemReference.validate(references.sort("leg", "item_id", "kind", "value"), cast=True),
-        cast_items(around).drop("reference_text"),
-        extract_references(around),
+        *list_evidence(sources, month, listed=listed),
     )
+
+
+def list_evidence(sources: Sources, month: Month, *, listed: pl.DataFrame | None = None) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return what is looked at around a month and never counted, with its references: the ledger lines of all months, and those on other accounts."""
+    known = list_all_items(sources, month) if listed is None else listed
+    around = pl.concat([known.filter(pl.col("side") == "ledger"), other_account_lines(sources, month)])
+    return cast_items(around).drop("reference_text"), extract_references(around)
 
 
 def list_restated_lines(sources: Sources, month: Month, listed: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:

@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from assets.cli import audit, company, doctor, files, model, month, serve
+from assets.cli import audit, company, doctor, files, model, month, replay, serve
 from assets.cli.output import tell
 from reconciliation.errors import ReconciliationError
 
@@ -26,6 +26,7 @@ model.register(app)
 serve.register(app)
 doctor.register(app)
 audit.register(app)
+replay.register(app)
 
 
 def main() -> None:

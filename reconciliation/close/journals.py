@@ -199,7 +199,8 @@ def _make_entries(candidates: pl.DataFrame, known: pl.DataFrame, month: Month) -
     claims = claims.explode("item_id", empty_as_null=False).unique(["item_id", "cause", "role", "account"], keep="first", maintain_order=True)
     claimed = candidates.join(claims, on=["item_id", "cause", "role", "account"], how="left")
     stays = (pl.col("claim_period") < month.period) | (pl.col("is_approved") & pl.col("is_frozen"))
-    names = pl.col("reference").filter(pl.col("reference") != "").unique().sort().head(3)
+    name = pl.when(pl.col("reference") != "").then("reference").otherwise("document")
+    names = name.filter(name != "").unique().sort().head(3)
     grouped = (
         claimed.with_columns(entry=pl.when(stays).then("claim"))
         .group_by(*GROUP, "entry")

@@ -17,9 +17,14 @@ import polars as pl
 from reconciliation.breaks.clearing import audit_finding
 from reconciliation.close import controls, disputes, restatement
 from reconciliation.close.csv_file import csv_bytes
+from reconciliation.close.import_files import ImportFiles, choose_layout, write_import_files
+from reconciliation.close.receipts import COLUMNS as RECEIPTS
+from reconciliation.close.receipts import MONEY as RECEIPT_MONEY
+from reconciliation.close.receipts import list_receipts
 from reconciliation.close.records import DECISIONS, SIGNOFFS, Records
 from reconciliation.close.roll_forward import roll_forward
 from reconciliation.close.seal import auditor, seal_manifest, sign_manifest
+from reconciliation.config import Settings
 from reconciliation.errors import DefectError
 from reconciliation.lake import write_atomically
 from reconciliation.money import format_minor
@@ -99,13 +104,14 @@ class BookState:
     facts: dict[str, Any]
 
 
-def package_files(states: list[BookState], manifest: dict[str, Any], records: Records) -> dict[str, bytes]:
+def package_files(states: list[BookState], manifest: dict[str, Any], records: Records, settings: Settings) -> dict[str, bytes]:
     """Make the content of every file of a package.
 
     Args:
         states: one per book, in the settings' order.
         manifest: what is known about inputs, settings, model and completeness.
         records: what people decided and signed.
+        settings: how entries are laid out for the ERP.
 
     Returns:
         File name -> bytes; the same input gives the same bytes.
@@ -135,6 +141,7 @@ def package_files(states: list[BookState], manifest: dict[str, Any], records: Re
             all_books(lambda s: roll_forward(s.carried_items, s.carried_open, s.items, s.open_items)),
             ROLL_FORWARD, dict.fromkeys(["carried_in", "new", "settled", "carried_out"], "currency"), (),
         ),
+        "receipts_to_apply.csv": (all_books(lambda s: list_receipts(s.items, s.open_items, s.facts["cut_off_on"])), RECEIPTS, RECEIPT_MONEY, ()),
         "disputes.csv": (all_books(lambda s: s.disputes), list(disputes.SCHEMA), dict.fromkeys(disputes.MONEY, "currency"), ()),
         "restatement.csv": (all_books(lambda s: s.restatement), list(restatement.SCHEMA), dict.fromkeys(restatement.MONEY, "currency"), ()),
         "controls.csv": (all_books(controls.list_controls), controls.COLUMNS, {}, ()),
@@ -146,11 +153,23 @@ def package_files(states: list[BookState], manifest: dict[str, Any], records: Re
         name: csv_bytes(frame.with_columns(pl.lit("accepted").alias(column) for column in mark), columns + mark, money=money, ratios=ratios)
         for name, (frame, columns, money, ratios) in tables.items()
     }
-    rows = {name: table[0].height for name, table in tables.items()}
-    complete = {**manifest, **records.manifest, "control_totals": _control_totals(states)}
+    imports = _import_files(states, manifest, settings)
+    files.update(imports.files)
+    rows = {**{name: table[0].height for name, table in tables.items()}, **{name: content.count(b"\r\n") - 1 for name, content in imports.files.items()}}
+    described = {"layout": imports.layout, "control": list(imports.control), "reasons": list(imports.reasons)}
+    complete = {**manifest, **records.manifest, "control_totals": _control_totals(states), "journal_import": described}
     files["audit.py"] = auditor()
     files["manifest.json"] = seal_manifest(sign_manifest(complete, files, rows=rows))
     return files
+
+
+def _import_files(states: list[BookState], manifest: dict[str, Any], settings: Settings) -> ImportFiles:
+    """Write the approved entries of all books in the layout of the system whose exports were read."""
+    exports = [entry for book in manifest["books"] for entry in book["inputs"] if entry["kind"] == "ledger"]
+    by_use = sorted(exports, key=lambda entry: (-entry["rows_used"], entry["path"]))
+    layout = choose_layout(settings, [entry["profile"] for entry in by_use])
+    order = by_use[0]["date_order"] if by_use else ""
+    return write_import_files(pl.concat([state.journals for state in states]), settings, layout=layout, date_order=order)
 
 
 def check_statement(state: BookState) -> None:

@@ -5,6 +5,7 @@ spreadsheet or the command, and a decision on anything else than what stands the
 """
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -115,9 +116,9 @@ def find_limits(settings: Settings, currencies: Iterable[str], *, on: date, rate
 
 
 def package_hash(settings: Settings, period: str) -> str:
-    """Return the SHA-256 of the manifest of a month's newest package, or an empty text; the manifest names every file's own."""
+    """Return the hash that is signed of a month's newest package, or an empty text; it covers every figure and input, and not who signed."""
     path = settings.path(settings.close.folder) / period / "latest" / "manifest.json"
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.exists() else ""
+    return str(json.loads(path.read_bytes()).get("package_sha256", "")) if path.exists() else ""
 
 
 def view_breaks(situation: Situation, entries: Sequence[Entry], break_ids: Iterable[str]) -> dict[str, Shown]:

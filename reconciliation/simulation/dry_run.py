@@ -89,7 +89,7 @@ def _run(folder: Path, work: Path, *, score: Scorer, lock: bool, make_policy: Ma
     rates, policy = read_rates(settings.path(settings.fx.rates)), make_policy(settings, lake)
     for delivery in sorted((folder / "deliveries").iterdir()):
         deliver(delivery, settings)
-        yield _reconcile(lake, settings, delivery.name, stripe=stripe, clock=clock, score=score, rates=rates, policy=policy)
+        yield dry_month(lake, settings, delivery.name, stripe=stripe, clock=clock, score=score, rates=rates, policy=policy)
         if lock:
             lock_month(lake, settings, delivery.name)
 
@@ -104,9 +104,18 @@ def deliver(delivery: Path, settings: Settings) -> None:
                 shutil.copy(file, target / file.name)
 
 
-def _reconcile(
-    lake: Lake, settings: Settings, period: str, *, stripe: dict[str, pl.DataFrame], clock: datetime, score: Scorer, rates: Rates, policy: Policy
+def dry_month(
+    lake: Lake,
+    settings: Settings,
+    period: str,
+    *,
+    stripe: dict[str, pl.DataFrame],
+    clock: datetime,
+    score: Scorer,
+    rates: Rates,
+    policy: Policy = leave_to_people,
 ) -> DryMonth:
+    """Reconcile one month from what lies in the inboxes, and write its draft."""
     files = read_files(settings, register_deliveries(lake, settings))
     book = complete_book(settings.books[0], files["ledger_lines"])
     sources = assemble_sources(stripe, files, book, complete_through=clock.astimezone(UTC))

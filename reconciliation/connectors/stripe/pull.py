@@ -8,7 +8,7 @@ meanwhile. How the pages of a window are read side by side is told in `slices`; 
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -17,11 +17,13 @@ import polars as pl
 
 from reconciliation.connectors.stripe import parse
 from reconciliation.connectors.stripe.client import StripeReader
+from reconciliation.connectors.stripe.history import History, check_history, merge_history, plan_lists, reported_members
 from reconciliation.connectors.stripe.partial import PartialPull
 from reconciliation.connectors.stripe.slices import OPTIONAL_LISTS, TRANSACTIONS, ReadPart, Slice, read_slices
 from reconciliation.connectors.stripe.types import undocumented_types
 from reconciliation.errors import IncompletePullError, StripeAccessError
 from reconciliation.lake import pack_pages, unpack_pages
+from reconciliation.schemas.stripe import PayoutMember
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +60,14 @@ class Pulled:
 
 
 def pull_balance_transactions(
-    reader: StripeReader, *, account: str, start: datetime, end: datetime, known: pl.DataFrame | None = None, partial: Path | None = None
+    reader: StripeReader,
+    *,
+    account: str,
+    start: datetime,
+    end: datetime,
+    known: pl.DataFrame | None = None,
+    partial: Path | None = None,
+    history: History | None = None,
 ) -> Pulled:
     """Read the balance transactions created in a window.
 
@@ -70,23 +79,39 @@ def pull_balance_transactions(
         known: `BalanceTransaction` rows that an earlier pull read in this window. Stripe never takes one back, so each of them
             must come again with the same money.
         partial: folder that keeps what was read until all is published; None keeps nothing.
+        history: whole reports, which stand for the lists where they cover the window.
 
     Raises:
         StripeAccessError: the key, the way to Stripe, or what Stripe answered.
         IncompletePullError: transactions that were known do not come any more, or changed.
+        FileRefusedError: a report that should be whole is not, or contradicts Stripe's lists.
     """
-    pulled = _pull(reader, [TRANSACTIONS], account=account, start=start, end=end, partial=partial, parser=parse.TRANSACTIONS)
+    window = _seconds(start, end)
+    before = None if known is None else known.filter((pl.col("created_at") >= start) & (pl.col("created_at") < end))
+    lists = [Slice(TRANSACTIONS, *window)] if history is None else _lists_beside(reader, history, account=account, window=window)
+    pulled = _pull(reader, lists, account=account, window=window, partial=partial, parser=parse.TRANSACTIONS)
+    if history is not None:
+        merged = merge_history(pulled.frame, history, known=before, first=window[0], last=window[1])
+        pulled = Pulled(merged, (*pulled.raw, pack_pages(history.notes)))
     unknown = undocumented_types(pulled.frame)
     if unknown:
         logger.warning("types that Stripe's reference does not name, kept as they are: %s", ", ".join(f"{kind} ({count})" for kind, count in unknown.items()))
-    if known is not None:
+    if before is not None:
         try:
-            _require_known(pulled.frame, known.filter((pl.col("created_at") >= start) & (pl.col("created_at") < end)), account=account)
+            _require_known(pulled.frame, before, account=account)
         except IncompletePullError:
             # A repeat must read them again.
             PartialPull.join(partial).forget()
             raise
     return pulled
+
+
+def _lists_beside(reader: StripeReader, history: History, *, account: str, window: tuple[int, int]) -> list[Slice]:
+    """Check the reports and return what has to be listed beside them."""
+    first, last = window
+    check_history(reader, history, account=account, first=first, last=last)
+    currencies = parse.parse_balance(reader.retrieve("/v1/balance", account=account), account=account, taken_at=datetime.fromtimestamp(0, UTC))["currency"]
+    return plan_lists(history, first=first, last=last, currencies=currencies)
 
 
 def pull_payouts(reader: StripeReader, *, account: str, start: datetime, end: datetime, partial: Path | None = None) -> Pulled:
@@ -95,7 +120,8 @@ def pull_payouts(reader: StripeReader, *, account: str, start: datetime, end: da
     Raises:
         StripeAccessError: the key, the way to Stripe, or what Stripe answered.
     """
-    return _pull(reader, [PAYOUTS], account=account, start=start, end=end, partial=partial, parser=parse.PAYOUTS)
+    window = _seconds(start, end)
+    return _pull(reader, [Slice(PAYOUTS, *window)], account=account, window=window, partial=partial, parser=parse.PAYOUTS)
 
 
 def pull_sources(reader: StripeReader, *, account: str, start: datetime, end: datetime, partial: Path | None = None) -> Pulled:
@@ -105,8 +131,9 @@ def pull_sources(reader: StripeReader, *, account: str, start: datetime, end: da
         StripeAccessError: the key, the way to Stripe, or what Stripe answered. An account without Connect or top-ups may
             answer 404 for those; that is none.
     """
-    lists = [*SOURCE_LISTS, *OPTIONAL_LISTS]
-    return _pull(reader, lists, account=account, start=start, end=end, partial=partial, parser=parse.SOURCES)
+    window = _seconds(start, end)
+    lists = [Slice(path, *window) for path in (*SOURCE_LISTS, *OPTIONAL_LISTS)]
+    return _pull(reader, lists, account=account, window=window, partial=partial, parser=parse.SOURCES)
 
 
 def pull_unsettled_sources(reader: StripeReader, *, account: str, known: pl.DataFrame | None, before: datetime) -> Pulled:
@@ -132,13 +159,15 @@ def pull_unsettled_sources(reader: StripeReader, *, account: str, known: pl.Data
     else:
         is_open = pl.col("object").is_in(list(UNSETTLED_LISTS)) & ~pl.col("status").is_in(FINAL_STATES) & (pl.col("created_at") < before)
         since = dict(known.filter(is_open).group_by("object").agg(pl.col("created_at").min()).iter_rows())
+    windows = {kind: _seconds(since[kind], before) for kind in sorted(since)}
     read = [
-        _pull(reader, [UNSETTLED_LISTS[kind]], account=account, start=since[kind], end=before, partial=None, parser=parse.SOURCES) for kind in sorted(since)
+        _pull(reader, [Slice(UNSETTLED_LISTS[kind], *window)], account=account, window=window, partial=None, parser=parse.SOURCES)
+        for kind, window in windows.items()
     ]
     return Pulled(pl.concat([parse.SOURCES.finish(parse.SOURCES.read([]), account), *(pulled.frame for pulled in read)]), tuple(p for r in read for p in r.raw))
 
 
-def pull_payout_members(reader: StripeReader, *, account: str, payouts: pl.DataFrame, partial: Path | None = None) -> Pulled:
+def pull_payout_members(reader: StripeReader, *, account: str, payouts: pl.DataFrame, partial: Path | None = None, history: History | None = None) -> Pulled:
     """Read which balance transactions each completed automatic payout lists.
 
     Stripe itemises no others: manual and instant payouts have no lines, and an automatic one has all of them only when
@@ -149,12 +178,14 @@ def pull_payout_members(reader: StripeReader, *, account: str, payouts: pl.DataF
         account: the Stripe account.
         payouts: `Payout` rows, of any account and state; the others are passed over.
         partial: folder that keeps what was read until all is published, as begun by the list of payouts; None keeps nothing.
+        history: whole reports; the lines they name are taken where they come to the payout's amount.
 
     Raises:
         StripeAccessError: the key, the way to Stripe, or what Stripe answered.
     """
     itemised = payouts.filter((pl.col("stripe_account") == account) & pl.col("is_automatic") & (pl.col("reconciliation_status") == "completed"))
-    ids: list[str] = itemised["payout_id"].unique().sort().to_list()
+    reported = PayoutMember.create_empty() if history is None else reported_members(history, itemised)
+    ids: list[str] = itemised.join(reported, on="payout_id", how="anti")["payout_id"].unique().sort().to_list()
     # The list of a payout has no window: nothing is older than the epoch, and nothing comes after what no clock shows.
     roots = [Slice(TRANSACTIONS, 0, FOREVER, narrowed=(("payout", payout_id),)) for payout_id in ids]
     parts = read_slices(reader, roots, account=account, kept=PartialPull.join(partial))
@@ -162,8 +193,8 @@ def pull_payout_members(reader: StripeReader, *, account: str, payouts: pl.DataF
     for part in parts:
         packs[part.of.payout].append(part.pack)
     frame = parse.parse_payout_members({payout_id: unpack_pages(b"".join(listed)) for payout_id, listed in packs.items()}, account=account)
-    logger.info("%s payouts, %s lines", len(ids), frame.height)
-    return Pulled(frame, tuple(part.pack for part in parts))
+    logger.info("%s payouts, %s lines; of reports: %s lines", len(ids), frame.height, reported.height)
+    return Pulled(PayoutMember.validate(pl.concat([frame, reported])), tuple(part.pack for part in parts))
 
 
 def pull_balance(reader: StripeReader, *, account: str) -> Pulled:
@@ -194,17 +225,13 @@ def pull_balance(reader: StripeReader, *, account: str) -> Pulled:
 # --- windows ---------------------------------------------------------------------------------------------------------
 
 
-def _pull(
-    reader: StripeReader, paths: Sequence[str], *, account: str, start: datetime, end: datetime, partial: Path | None, parser: parse.ListParser
-) -> Pulled:
-    """Read the rows of some lists created in a window."""
-    # `created` has whole seconds: created >= start is the same as created >= start rounded up.
-    first, last = math.ceil(start.timestamp()), math.ceil(end.timestamp())
+def _pull(reader: StripeReader, lists: Sequence[Slice], *, account: str, window: tuple[int, int], partial: Path | None, parser: parse.ListParser) -> Pulled:
+    """Read the rows of some lists, each over the window or a part of it."""
+    first, last = window
     if first >= last:
         return Pulled(parser.finish(parser.read([]), account), ())
-    kept = PartialPull.resume(partial, window=(first, last), clock=reader.clock() if partial else datetime.fromtimestamp(0, UTC))
-    settled = min(max(first, kept.settled), last)
-    roots = [Slice(path, *span) for path in paths for span in pairwise(sorted({first, settled, last}))]
+    kept = PartialPull.resume(partial, window=window, clock=reader.clock() if partial else datetime.fromtimestamp(0, UTC))
+    roots = [replace(list_, begin=low, end=high) for list_ in lists for low, high in pairwise(sorted({list_.begin, _within(kept.settled, list_), list_.end}))]
     parts = read_slices(reader, roots, account=account, kept=kept)
     try:
         frame = _parse(parser, parts, account=account)
@@ -212,8 +239,17 @@ def _pull(
         # What cannot be read must not be taken up again.
         kept.forget()
         raise
-    logger.info("%s: %s rows in %s parts", ", ".join(paths), frame.height, len(parts))
+    logger.info("%s: %s rows in %s parts", ", ".join(sorted({list_.path for list_ in lists})), frame.height, len(parts))
     return Pulled(frame, tuple(part.pack for part in parts))
+
+
+def _seconds(start: datetime, end: datetime) -> tuple[int, int]:
+    """Return a window in whole seconds, as `created` is: created >= start is the same as created >= start rounded up."""
+    return math.ceil(start.timestamp()), math.ceil(end.timestamp())
+
+
+def _within(second: int, list_: Slice) -> int:
+    return min(max(list_.begin, second), list_.end)
 
 
 def _parse(parser: parse.ListParser, parts: Sequence[ReadPart], *, account: str) -> pl.DataFrame:

@@ -24,15 +24,16 @@ def match_returned_journals(pool: Pool) -> pl.DataFrame:
     together = lines.group_by("value", "currency").agg(
         pl.col("amount_minor").sum(), members=pl.col("item_id").sort(), spread=pl.col("account").n_unique(), signs=pl.col("amount_minor").sign().n_unique()
     ).filter((pl.col("members").list.len() > 1) & (pl.col("spread") == 1) & (pl.col("signs") == 1))  # fmt: skip
-    alone = lines.select("value", "currency", "amount_minor", members=pl.concat_list("item_id"))
-    both = pl.concat([alone, together.select(alone.columns)])
+    named = _plain(pl.col("document").str.to_uppercase()).str.starts_with(pl.col("value"))
+    alone = lines.select("value", "currency", "amount_minor", members=pl.concat_list("item_id"), score=pl.when(named).then(1.0).otherwise(0.999))
+    both = pl.concat([alone, together.with_columns(score=pl.lit(1.0)).select(alone.columns)])
     settled = both.join(entries.filter(pl.col("nature") != "timing"), on=["value", "currency"]).filter(pl.col("effect") == pl.col("amount_minor"))
     best = settled.sort("version", descending=True).unique(["value", "currency", "members"], keep="first", maintain_order=True)
     pairs = pl.concat(
         [
             best.select(
                 members=pl.concat_list("members", "items"),
-                score=pl.lit(1.0),
+                score="score",
                 evidence=pl.format("entry {} came back in the ledger with the proposed amount", "journal_id"),
             ),
             _accruals_with_reversals(pool),
@@ -60,7 +61,7 @@ def match_changed_journals(pool: Pool) -> pl.DataFrame:
 
 
 def _lines(pool: Pool) -> pl.DataFrame:
-    return pool.postings().join(pool.values("journal"), on="item_id").select("item_id", "account", "currency", "value", "amount_minor", "date")
+    return pool.postings().join(pool.values("journal"), on="item_id").select("item_id", "account", "document", "currency", "value", "amount_minor", "date")
 
 
 def _open_versions(pool: Pool) -> pl.DataFrame:

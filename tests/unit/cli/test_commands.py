@@ -15,8 +15,8 @@ from reconciliation.errors import BusyError, ReconciliationError, SettingsError
 from reconciliation.lake import Lake
 from reconciliation.simulation.sandbox_server import SandboxServer
 
-COMMANDS = ["run", "open", "demo", "simulate", "check", "train", "evaluate", "dev", "sandbox", "doctor", "close lock", "close status", "audit"]
-LATER = ["map", "review", "certify", "unlock", "replay"]
+COMMANDS = ["run", "open", "demo", "simulate", "check", "train", "evaluate", "dev", "sandbox", "doctor", "close lock", "close status", "audit", "replay"]
+LATER = ["map", "review", "certify", "unlock"]
 TOML = """
 [entity]
 name = "Example Ltd"

@@ -12,7 +12,8 @@ from reconciliation.connectors.stripe.completeness import prove_complete
 from reconciliation.connectors.stripe.pull import Pulled, pull_balance_transactions, pull_sources, pull_unsettled_sources
 from reconciliation.lake import Lake
 from reconciliation.schemas.stripe import BalanceSnapshot, Payout, PayoutMember
-from reconciliation.simulation.sandbox import Sandbox, SandboxServer, index_account
+from reconciliation.simulation.sandbox import Sandbox, index_account
+from reconciliation.simulation.sandbox_server import SandboxServer
 from reconciliation.simulation.stripe_objects import StripeObjects
 
 FIRST = datetime(2026, 6, 1, tzinfo=UTC)
