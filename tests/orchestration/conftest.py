@@ -103,7 +103,7 @@ def reconciled(company: Path, sandbox_url: str, core: Core, tmp_path_factory: py
 def busy(core: Core, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workplace]:
     """A larger company whose first month was run once, for what takes dozens of cases; tests work on copies."""
     folder = tmp_path_factory.mktemp("busy")
-    write_company(simulate_company(SimulationOptions(seed=5, payments=700, months=2)), folder / "company")
+    write_company(simulate_company(SimulationOptions(seed=5, payments=1100, months=2)), folder / "company")
     with SandboxServer(folder / "company" / "stripe") as server, pytest.MonkeyPatch.context() as patch:
         patch.setenv("DAGSTER_EVENT_BATCH_SIZE", "1000")
         made = make_workplace(folder / "company", server.url, folder / "workplace")

@@ -121,7 +121,14 @@ class Visit:
             "needs_code": self.needs_code,
             "hidden": self.hidden,
             "notice": None,
+            "here_again": self.here_again,
         }
+
+    @property
+    def here_again(self) -> str:
+        """The address of this page, without what it was told to say."""
+        kept = "&".join(part for part in self.request.url.query.split("&") if part and not part.startswith("done="))
+        return f"{self.request.url.path}?{kept}" if self.request.method == "GET" else f"{ROOT}/"
 
     def hidden(self) -> Any:
         """Return the hidden field that shows a form to be ours."""
