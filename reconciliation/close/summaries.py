@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import polars as pl
 
-from reconciliation.money import readable_money
+from reconciliation.money import readable_money as readable_money
 
 Frame: TypeAlias = pl.DataFrame
 Rows: TypeAlias = list[dict[str, str]]
