@@ -25,6 +25,8 @@ from reconciliation.connectors.stripe.pull import (
 )
 from reconciliation.lake import Lake
 from reconciliation.pipeline import Scorer
+from reconciliation.review.controls import settings_in_force
+from reconciliation.review.log import open_log
 from reconciliation.sources import read_files, register_deliveries
 
 
@@ -73,7 +75,7 @@ def load_model(settings: Settings, lake: Lake) -> Model:
         ModelRefusedError: there is none, or it does not fit this program.
     """
     version = load_version(settings.classifier.model)
-    return Model(version.label, make_judge(version), make_policy(version, settings, lake))
+    return Model(version.label, make_judge(version), make_policy(version, settings_in_force(settings, open_log(lake).entries()), lake))
 
 
 @dataclass(frozen=True)

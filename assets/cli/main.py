@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from assets.cli import audit, company, doctor, files, model, month, replay, serve
+from assets.cli import audit, company, doctor, files, model, month, replay, review, serve, sign
 from assets.cli.output import tell
 from reconciliation.errors import ReconciliationError
 
@@ -23,6 +23,8 @@ month.register(app)
 company.register(app)
 files.register(app)
 model.register(app)
+review.register(app)
+sign.register(app)
 serve.register(app)
 doctor.register(app)
 audit.register(app)

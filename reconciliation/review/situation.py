@@ -133,25 +133,22 @@ def view_breaks(situation: Situation, entries: Sequence[Entry], break_ids: Itera
         By break: `break_id, book, leg, kind, cause, nature, amount_minor, currency, match_id, decided` (the last decision about any of its
         items, or 0) and `items`: `[item_id, amount_minor, cause, nature]`.
     """
-    wanted = situation.breaks.filter(pl.col("break_id").is_in(sorted(set(break_ids))))
+    columns = ["break_id", "book", "leg", "kind", "cause", "nature", "amount_minor", "currency", "match_id", "item_ids"]
+    wanted = situation.breaks.filter(pl.col("break_id").is_in(sorted(set(break_ids)))).select(columns).sort("break_id").to_dicts()
+    named = pl.Series([item_id for row in wanted for item_id in row["item_ids"]], dtype=pl.String).unique().implode()
+    amounts = {(leg, item_id): amount for leg, item_id, amount in _rows(situation.items, named, "amount_minor")}
+    causes = {(leg, item_id): (cause, nature) for leg, item_id, cause, nature in _rows(situation.open_items, named, "cause", "nature")}
     last = _last_decisions(entries)
-    described = (
-        wanted.select("break_id", "leg", "cause", "nature", item_id="item_ids")
-        .explode("item_id")
-        .join(situation.items.select("leg", "item_id", "amount_minor"), on=["leg", "item_id"])
-        .join(situation.open_items.drop("journal_id"), on=["leg", "item_id"], how="left", suffix="_own")
-        .with_columns(cause=pl.coalesce("cause_own", "cause"), nature=pl.coalesce("nature_own", "nature"))
-        .sort("break_id", "item_id")
-    )
-    items: dict[str, list[list[Any]]] = {}
-    for break_id, *item in described.select("break_id", "item_id", "amount_minor", "cause", "nature").iter_rows():
-        items.setdefault(break_id, []).append(item)
-    columns = ["break_id", "book", "leg", "kind", "cause", "nature", "amount_minor", "currency", "match_id"]
     views = {}
-    for row in wanted.select(columns).sort("break_id").to_dicts():
-        own = items.get(row["break_id"], [])
-        views[row["break_id"]] = {**row, "items": own, "decided": max((last.get((row["leg"], item[0]), 0) for item in own), default=0)}
+    for row in wanted:
+        keys = [(row["leg"], item_id) for item_id in sorted(row.pop("item_ids"))]
+        own = [[key[1], amounts[key], *causes.get(key, (row["cause"], row["nature"]))] for key in keys if key in amounts]
+        views[row["break_id"]] = {**row, "items": own, "decided": max((last.get(key, 0) for key in keys), default=0)}
     return views
+
+
+def _rows(frame: pl.DataFrame, named: pl.Series, *columns: str) -> Iterable[tuple[Any, ...]]:
+    return frame.filter(pl.col("item_id").is_in(named)).select("leg", "item_id", *columns).iter_rows()
 
 
 def view_digest(shown: Shown) -> str:
