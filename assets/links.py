@@ -19,8 +19,9 @@ def link_review(breaks: Frame, period: str) -> Metadata:
     """Lead from a table of breaks to the page where they are decided, and to the job, pre-filled with the riskiest one."""
     listed = riskiest_breaks(breaks)
     address = f"{PAGE}?{urlencode({'month': period})}"
-    text = f"[Review {breaks.height:,} cases]({address}), or [by root cause]({address}&tab=root), or [what waits for a second person]({address}&tab=second)."
-    return {"review": dg.MetadataValue.md(text), "decide_as_a_job": dg.MetadataValue.url(launchpad_address(period, listed["break_id"].to_list()[:1]))}
+    job = launchpad_address(period, listed["break_id"].to_list()[:1])
+    text = f"[Review {breaks.height:,} cases]({address}), [by root cause]({address}&tab=root), [what waits for a second person]({address}&tab=second), or decide [as a job]({job})."
+    return {"review": dg.MetadataValue.md(text)}
 
 
 def launchpad_address(period: str, breaks: Sequence[str]) -> str:

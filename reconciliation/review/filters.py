@@ -128,7 +128,7 @@ def _of_tab(tab: str, reviewer: str) -> pl.Expr:
     if tab == "mine":
         return (waiting & pl.col("prepared_by").is_in(["", reviewer])) | (status.is_in(SECOND) & (pl.col("prepared_by") != reviewer))
     if tab == "sample":
-        return status == "auto_cleared"
+        return pl.col("is_sampled")
     return waiting if tab == "root" else waiting | status.is_in(SECOND)
 
 

@@ -20,7 +20,7 @@ CONFIDENCE_HIGH, CONFIDENCE_MEDIUM = 0.95, 0.80
 AGE_BUCKETS = [(3, "0-3"), (7, "4-7"), (30, "8-30"), (60, "31-60"), (90, "61-90")]
 OLDEST = "91+"
 DECISION_COLUMNS = ("prepared_by", "approved_by", "decision_reason")
-TABLES = ("items", "references", "members", "open_items", "breaks", "journals", "statement")
+TABLES = ("items", "references", "members", "open_items", "breaks", "journals", "statement", "audit_sample")
 ROOT_CAUSE = ["book", "currency", "nature", "cause", "kind"]
 ROOT_CAUSES_FROM = 31
 """With more cases than thirty the page opens on root causes: nobody decides four hundred rows one by one."""
@@ -42,6 +42,7 @@ class MonthTables:
         breaks: `Break`, with the columns of decisions where there are any.
         journals: lines of proposed entries.
         statement: lines of the statement.
+        audit_sample: breaks accepted without a person and drawn for a person's audit; of them `break_id` alone is used.
         facts: cut-off, how far sources are complete, versions.
     """
 
@@ -54,6 +55,7 @@ class MonthTables:
     breaks: pl.DataFrame
     journals: pl.DataFrame
     statement: pl.DataFrame
+    audit_sample: pl.DataFrame
     facts: Mapping[str, Any]
 
 
@@ -78,6 +80,7 @@ def list_cases(month: MonthTables) -> pl.DataFrame:
         .then(pl.lit("Medium"))
         .otherwise(pl.lit("High")),
         age_bucket=age_bucket(pl.col("age_days")),
+        is_sampled=pl.col("break_id").is_in(month.audit_sample["break_id"].implode()),
         search=_search_text(sorted(set(listed["currency"]))),
     )
     return QueueCase.validate(order_cases(described).select(QueueCase.column_names()), cast=True)
@@ -154,6 +157,6 @@ def _search_text(currencies: list[str]) -> pl.Expr:
     for currency in currencies:
         places = currency_exponent(currency)
         written = size.str.head(-places) + "." + size.str.tail(places) if places else size
-        decimal = pl.when(pl.col("currency") == currency).then(written.str.strip_chars_start("0")).otherwise(decimal)
+        decimal = pl.when(pl.col("currency") == currency).then(written.str.replace(r"^0+(\d)", "$1")).otherwise(decimal)
     parts = ["reference", "memo", "counterparty", "document", "stripe_id", "payout_id", "journal_id", "break_id"]
     return pl.concat_str(*parts, decimal, separator=" ").str.to_lowercase()

@@ -7,6 +7,7 @@ waits there until a reviewer takes it on the page. Text is written as text, so n
 """
 
 import io
+import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +31,8 @@ from reconciliation.review.page import words
 from reconciliation.review.page.actions import ACTIONS
 from reconciliation.review.reviewers import OneTimeCode, Proof, open_session
 from reconciliation.review.vocabulary import NATURE_OF_CAUSE
+
+logger = logging.getLogger(__name__)
 
 FILE_BYTES_MAX = 20_000_000
 SHEET, DEFINITIONS, SIGN = "Review", "Definitions", "Sign"
@@ -318,12 +321,14 @@ def take_signed(desk: Desk, paths: Sequence[Path]) -> Iterator[tuple[Path, Outco
     """
     for path in paths:
         content = path.read_bytes()
-        reviewer, code = read_signature(path.name, content)
-        if not (reviewer and code):
-            continue
         try:
+            reviewer, code = read_signature(path.name, content)
+            if not (reviewer and code):
+                continue
+            read_filled(path.name, content)
             _, token = open_session(desk.log, reviewer, OneTimeCode(code), at=desk.clock())
-        except DecisionRefusedError:
+        except (FileRefusedError, InputsMissingError, DecisionRefusedError) as error:
+            logger.warning("%s is not taken from the inbox: %s", path.name, type(error).__name__)
             continue
         outcome = import_decisions(desk, path.name, content, by=reviewer, proof=token)
         yield outcome.lay_aside(path), outcome

@@ -50,6 +50,7 @@ class QueueCase(dy.Schema):
     counter_amount_minor = dy.Int64(nullable=True)
     counter_currency = dy.String()
     date = dy.Date()
+    is_sampled = dy.Bool()
     search = dy.String()
 
 

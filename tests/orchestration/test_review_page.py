@@ -81,7 +81,9 @@ def office(busy, tmp_path, monkeypatch) -> Iterator[Office]:
 
     folder = tmp_path / "company"
     shutil.copytree(busy.folder, folder, symlinks=True, ignore=shutil.ignore_patterns(".dagster"))
-    with open_office(folder / "reconciliation.toml") as made:
+    config = folder / "reconciliation.toml"
+    config.write_text(config.read_text().replace("[review]", '[review]\nfour_eyes_above = "500.00"'))
+    with open_office(config) as made:
         yield made
 
 
@@ -129,7 +131,7 @@ def test_an_amount_typed_as_a_number_finds_its_case(office):
 
 def test_one_case_is_decided_is_gone_and_comes_back_when_undone(office):
     visitor = office.visitor("anna")
-    small = next(row for row in office.cases().to_dicts() if abs(row["amount_minor"]) < 90_000 and row["cause"] == "timing")
+    small = next(row for row in office.cases().to_dicts() if abs(row["amount_minor"]) < 40_000 and row["cause"] == "timing")
     case = visitor.get(f"/review/case/{small['break_id']}")
     assert all(word in case.words for word in ("Stripe", "Ledger", "Bank", "Why", "The entry it would create", "What happened"))
     done = visitor.send(case.form("/decide"), do="accept", reason="Posted on the second.")
@@ -194,7 +196,7 @@ def test_what_changed_meanwhile_is_refused(office):
 
 def test_above_the_limit_a_second_person_approves_with_a_fresh_code(office):
     anna, ben = office.visitor("anna"), office.visitor("ben")
-    large = office.cases().filter((pl.col("amount_minor").abs() > 100_000) & (pl.col("cause") != "undetermined"))["break_id"][0]
+    large = office.cases().filter((pl.col("amount_minor").abs() > 50_000) & (pl.col("cause") != "undetermined"))["break_id"][0]
     case = anna.get(f"/review/case/{large}")
     waits = anna.send(case.form("/decide"), do="accept", reason="In transit.")
     assert "waits for a second person" in waits.words
