@@ -11,7 +11,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from assets import close, explain, jobs, match, pull, read, schedules, sensors
+from assets import close, explain, jobs, match, pull, read, review, schedules, sensors
 from assets.core import Core, StripeAccess
 from assets.partitions import build_partitions
 from assets.planning import last_known_clock
@@ -58,9 +58,9 @@ def build_defs(overrides: Overrides | None = None) -> dg.Definitions:
         made = jobs.build()
         return dg.Definitions(
             assets=[*pull.build(partitions), *months],
-            jobs=made,
+            jobs=[*made, review.build_job()],
             schedules=[schedules.build(settings.entity.timezone, {job.name: job for job in made}[jobs.PULL])],
-            sensors=sensors.build({job.name: job for job in made}),
+            sensors=[*sensors.build({job.name: job for job in made}), *review.build_sensors({job.name: job for job in made})],
             resources={
                 "settings": SettingsResource(file=file),
                 "lake": LakeResource(file=file, is_held=given.is_lake_held, wait_seconds=given.wait_seconds),

@@ -4,6 +4,7 @@ import dagster as dg
 
 from assets.checks import check_specs, check_table
 from assets.core import Core
+from assets.links import link_review
 from assets.metadata import Materialized, describe_breaks, describe_open_items
 from assets.partitions import Partitions
 from assets.resources import LakeResource
@@ -46,7 +47,8 @@ def build(partitions: Partitions) -> list[dg.AssetsDefinition]:
         work.keep("breaks", listed)
         work.keep("audit_sample", draw_audit_sample(listed, clearing, month))
         return dg.MaterializeResult(
-            metadata={**describe_breaks(listed), "model": model.label, "clearing": clearing.statement}, check_results=check_table("breaks", listed)
+            metadata={**link_review(listed, work.period), **describe_breaks(listed), "model": model.label, "clearing": clearing.statement},
+            check_results=check_table("breaks", listed),
         )
 
     return [open_items, breaks]

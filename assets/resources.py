@@ -64,9 +64,14 @@ class SettingsResource(dg.ConfigurableResource[Settings]):
 
     file: str = ""
 
+    @property
+    def path(self) -> Path | None:
+        """The settings file, None for the default one."""
+        return Path(self.file) if self.file else None
+
     def read(self) -> Settings:
         """Read the settings, as they stand now."""
-        path = Path(self.file) if self.file else None
+        path = self.path
         return _read_unchanged(path, path.stat().st_mtime_ns) if path and path.exists() else read_settings(path)
 
 

@@ -85,3 +85,13 @@ def format_minor(amount_minor: int, currency: str) -> str:
     digits = str(abs(amount_minor)).rjust(exponent + 1, "0")
     sign = "-" if amount_minor < 0 else ""
     return sign + (f"{digits[:-exponent]}.{digits[-exponent:]}" if exponent else digits)
+
+
+def readable_money(amount_minor: int, currency: str) -> str:
+    """Write minor units as people read them.
+
+    >>> readable_money(-123456789, "GBP"), readable_money(-5, "GBP"), readable_money(1000, "JPY")
+    ('-1,234,567.89', '-0.05', '1,000')
+    """
+    whole, point, fraction = format_minor(abs(amount_minor), currency).partition(".")
+    return ("-" if amount_minor < 0 else "") + f"{int(whole):,}" + point + fraction

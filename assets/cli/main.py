@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from assets.cli import audit, company, doctor, files, model, month, replay, review, serve, sign
+from assets.cli import audit, company, doctor, files, model, month, replay, review, serve, sign, spreadsheet
 from assets.cli.output import tell
 from reconciliation.errors import ReconciliationError
 
@@ -24,6 +24,7 @@ company.register(app)
 files.register(app)
 model.register(app)
 review.register(app)
+spreadsheet.register(review.review)
 sign.register(app)
 serve.register(app)
 doctor.register(app)

@@ -6,8 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from reconciliation.close.summaries import readable_money
-from reconciliation.money import format_minor
+from reconciliation.money import format_minor, readable_money
 
 SECTIONS = {"books": "Books", "bridge": "Bridge: why Stripe and the ledger differ", "cash": "Cash: what is on its way to the bank"}
 NAMES = {

@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +15,8 @@ from assets.cli.options import Config
 from assets.cli.output import tell
 from reconciliation.config import DEFAULT_FILE, read_settings
 from reconciliation.errors import SettingsError
+
+STOP_SECONDS = 20.0
 
 
 def register(app: typer.Typer) -> None:
@@ -54,38 +57,59 @@ def sandbox(
     serve(answering, port, Manner(latency_ms / 1000, requests_per_second))
 
 
-def dev(config: Config = None, port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 3000) -> None:
-    """Serve the Dagster UI with its schedules and sensors, on this machine only, until stopped.
+def dev(
+    config: Config = None,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 3000,
+    read_only: Annotated[bool, typer.Option("--read-only", help="Nobody launches or changes anything in Dagster; the review page stays writable.")] = False,
+) -> None:
+    """Serve the Dagster UI with its schedules and sensors, and the review page at /review, on this machine only, until stopped.
 
     Example: reconcile dev --port 3000
     """
-    from assets.instance import prepare_home
+    from assets.instance import open_instance, prepare_home
+    from assets.web import WORKSPACE, describe_workspace
+    from reconciliation.lake import write_atomically
 
     settings = read_settings(config)
     _require_free(port)
     home = prepare_home(Path.cwd())
+    write_atomically(home / WORKSPACE, describe_workspace().encode())
+    with open_instance(Path.cwd()):
+        pass  # Its databases are made before two processes open them at once.
     environment = {
         **os.environ,
         "DAGSTER_HOME": str(home),
         "DAGSTER_DISABLE_TELEMETRY": "1",
         "RECONCILIATION_CONFIG": str((config or Path(os.environ.get("RECONCILIATION_CONFIG", DEFAULT_FILE))).resolve()),
     }
-    tell(f"{settings.entity.name}: http://127.0.0.1:{port}; Ctrl-C stops it")
-    command = [str(Path(sys.executable).parent / "dagster"), "dev", "--module-name", "assets.definitions", "--host", "127.0.0.1", "--port", str(port)]
+    tell(f"{settings.entity.name}: http://127.0.0.1:{port}, review at http://127.0.0.1:{port}/review; Ctrl-C stops it")
+    web = ["-m", "assets.web", "--host", "127.0.0.1", "--port", str(port), "--workspace", str(home / WORKSPACE), *(["--read-only"] if read_only else [])]
+    daemon = ["-m", "dagster._daemon", "run", "--log-level", "warning", "--workspace", str(home / WORKSPACE)]
+    raise typer.Exit(_run_until_stopped([web, daemon], environment))
+
+
+def _run_until_stopped(commands: list[list[str]], environment: dict[str, str]) -> int:
+    """Run Python processes side by side; when one ends or somebody stops us, all end. Returns the exit code."""
     # A child of a background job inherits an ignored SIGINT, and Dagster then ignores SIGTERM too: it gets the defaults back.
-    child = subprocess.Popen(
-        [sys.executable, "-c", "import os,signal,sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])", *command],
-        env=environment,
-        start_new_session=True,
-    )
+    begin = "import os,signal,sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    children = [subprocess.Popen([sys.executable, "-c", begin, *command], env=environment, start_new_session=True) for command in commands]
+    asked = []
 
     def stop(number: int, frame: object) -> None:
-        child.send_signal(signal.SIGTERM)
+        asked.append(number)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
-    code = child.wait()
-    raise typer.Exit(0 if code in (0, -signal.SIGTERM, -signal.SIGINT, 143, 130) else 1)
+    while not asked and all(child.poll() is None for child in children):
+        time.sleep(0.2)
+    for child in children:
+        child.terminate()
+    for child in children:
+        try:
+            child.wait(timeout=STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            child.kill()
+    return 0 if asked else 1
 
 
 def _require_free(port: int) -> None:

@@ -8,23 +8,13 @@ from typing import TypeAlias
 
 import polars as pl
 
-from reconciliation.money import format_minor
+from reconciliation.money import readable_money as readable_money
 
 Frame: TypeAlias = pl.DataFrame
 Rows: TypeAlias = list[dict[str, str]]
 
 # Columns whose values are words of our own vocabulary; a reference or a name keeps its underscores.
 VOCABULARY = frozenset({"kind", "cause", "nature", "leg", "side", "strategy", "disposition", "balance_type", "check", "result", "type", "status", "line"})
-
-
-def readable_money(amount_minor: int, currency: str) -> str:
-    """Write minor units as people read them.
-
-    >>> readable_money(-123456789, "GBP"), readable_money(-5, "GBP"), readable_money(1000, "JPY")
-    ('-1,234,567.89', '-0.05', '1,000')
-    """
-    whole, point, fraction = format_minor(abs(amount_minor), currency).partition(".")
-    return ("-" if amount_minor < 0 else "") + f"{int(whole):,}" + point + fraction
 
 
 def total_by_currency(frame: pl.DataFrame, column: str = "amount_minor") -> dict[str, str]:

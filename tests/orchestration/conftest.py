@@ -97,3 +97,16 @@ def reconciled(company: Path, sandbox_url: str, core: Core, tmp_path_factory: py
         patch.setenv("DAGSTER_EVENT_BATCH_SIZE", "1000")
         run_month(made.config, MONTH, instance=kept, stripe=made.stripe, core=core)
         yield made, kept
+
+
+@pytest.fixture(scope="session")
+def busy(core: Core, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workplace]:
+    """A larger company whose first month was run once, for what takes dozens of cases; tests work on copies."""
+    folder = tmp_path_factory.mktemp("busy")
+    write_company(simulate_company(SimulationOptions(seed=5, payments=1100, months=2)), folder / "company")
+    with SandboxServer(folder / "company" / "stripe") as server, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DAGSTER_EVENT_BATCH_SIZE", "1000")
+        made = make_workplace(folder / "company", server.url, folder / "workplace")
+        with open_instance(made.folder) as kept:
+            run_month(made.config, MONTH, instance=kept, stripe=made.stripe, core=core)
+        yield made
