@@ -9,10 +9,10 @@ from pathlib import Path
 
 from reconciliation.breaks.clearing import Policy
 from reconciliation.classifier.acting import make_policy
+from reconciliation.classifier.promotion import load_acting_version
 from reconciliation.classifier.verdicts import make_judge
-from reconciliation.classifier.versions import load_version
 from reconciliation.close.summaries import Frame
-from reconciliation.config import Settings, read_settings, stripe_key
+from reconciliation.config import Settings, read_settings, review_key, stripe_key
 from reconciliation.connectors.stripe.client import StripeReader
 from reconciliation.connectors.stripe.pull import (
     Pulled,
@@ -25,6 +25,7 @@ from reconciliation.connectors.stripe.pull import (
 )
 from reconciliation.lake import Lake
 from reconciliation.pipeline import Scorer
+from reconciliation.review.log import DecisionLog
 from reconciliation.sources import read_files, register_deliveries
 
 
@@ -67,12 +68,12 @@ class Model:
 
 
 def load_model(settings: Settings, lake: Lake) -> Model:
-    """Load the classifier that the settings name, and the policy that this company's audited months allow it.
+    """Load the classifier that the settings name, or that two people promoted, and the policy that this company's audited months allow it.
 
     Raises:
-        ModelRefusedError: there is none, or it does not fit this program.
+        ModelRefusedError: there is none, it does not fit this program, or it is a challenger that nobody promoted.
     """
-    version = load_version(settings.classifier.model)
+    version = load_acting_version(settings.classifier.model, DecisionLog(lake.review_root(), review_key()).entries())
     return Model(version.label, make_judge(version), make_policy(version, settings, lake))
 
 

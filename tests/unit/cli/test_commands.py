@@ -15,7 +15,26 @@ from reconciliation.errors import BusyError, ReconciliationError, SettingsError
 from reconciliation.lake import Lake
 from reconciliation.simulation.sandbox_server import SandboxServer
 
-COMMANDS = ["run", "open", "demo", "simulate", "check", "train", "evaluate", "dev", "sandbox", "doctor", "close lock", "close status", "audit"]
+COMMANDS = [
+    "run",
+    "open",
+    "demo",
+    "simulate",
+    "check",
+    "train",
+    "evaluate",
+    "model list",
+    "model compare",
+    "model promote",
+    "model approve",
+    "model rollback",
+    "dev",
+    "sandbox",
+    "doctor",
+    "close lock",
+    "close status",
+    "audit",
+]
 LATER = ["map", "review", "certify", "unlock", "replay"]
 TOML = """
 [entity]
