@@ -9,8 +9,8 @@ from pathlib import Path
 
 from reconciliation.breaks.clearing import Policy
 from reconciliation.classifier.acting import make_policy
+from reconciliation.classifier.promotion import load_acting_version
 from reconciliation.classifier.verdicts import make_judge
-from reconciliation.classifier.versions import load_version
 from reconciliation.close.summaries import Frame
 from reconciliation.config import Settings, read_settings, stripe_key
 from reconciliation.connectors.stripe.client import StripeReader
@@ -25,7 +25,6 @@ from reconciliation.connectors.stripe.pull import (
 )
 from reconciliation.lake import Lake
 from reconciliation.pipeline import Scorer
-from reconciliation.review.controls import settings_in_force
 from reconciliation.review.log import open_log
 from reconciliation.sources import read_files, register_deliveries
 
@@ -69,13 +68,13 @@ class Model:
 
 
 def load_model(settings: Settings, lake: Lake) -> Model:
-    """Load the classifier that the settings name, and the policy that this company's audited months allow it.
+    """Load the classifier that the settings name, or that two people promoted, and the policy that this company's audited months allow it.
 
     Raises:
-        ModelRefusedError: there is none, or it does not fit this program.
+        ModelRefusedError: there is none, it does not fit this program, or it is a challenger that nobody promoted.
     """
-    version = load_version(settings.classifier.model)
-    return Model(version.label, make_judge(version), make_policy(version, settings_in_force(settings, open_log(lake).entries()), lake))
+    version = load_acting_version(settings.classifier.model, open_log(lake).entries())
+    return Model(version.label, make_judge(version), make_policy(version, settings, lake))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,9 @@ BOOLEAN = [
     "has_reference", "has_counterparty", "is_repeated", "has_reference_other_side", "is_reversed_sign", "is_on_other_account", "is_converted",
     "is_within_rates", "is_digit_swap", "is_rounding", "is_accrual", "is_weekend", "is_round_amount", "is_debit",
 ]  # fmt: skip
-CATEGORICAL = ["kind", "category", "component"]
+CATEGORICAL = ["kind", "category", "component", "possible_causes"]
+POSSIBLE_BOTH, POSSIBLE_EXPECTED, POSSIBLE_EXCEPTION = "both", "expected", "exception"
+"""Which causes the facts allow (`breaks.kinds`); what rules know of kinds of business that no training company resembles."""
 FEATURES = [*NUMERIC, *BOOLEAN, *CATEGORICAL]
 
 
@@ -43,9 +45,24 @@ def compute_features(items: pl.DataFrame, *, period_first_day: pl.Expr) -> pl.Da
         is_round_amount=pl.col("amount_minor") % 1000 == 0,
         is_debit=pl.col("amount_minor") < 0,
     )
-    return computed.select(
-        "break_id",
-        *(pl.col(name).cast(pl.Float64) for name in NUMERIC),
-        *(pl.col(name).cast(pl.Boolean).fill_null(value=False) for name in BOOLEAN),
-        *(pl.col(name).cast(pl.String).fill_null("") for name in CATEGORICAL),
-    ).sort("break_id")
+    return (
+        computed.with_columns(possible_causes=possible_causes())
+        .select(
+            "break_id",
+            *(pl.col(name).cast(pl.Float64) for name in NUMERIC),
+            *(pl.col(name).cast(pl.Boolean).fill_null(value=False) for name in BOOLEAN),
+            *(pl.col(name).cast(pl.String).fill_null("") for name in CATEGORICAL),
+        )
+        .sort("break_id")
+    )
+
+
+def possible_causes() -> pl.Expr:
+    """Say which causes are open to an item with `expected_cause` and `exception_cause`."""
+    return (
+        pl.when(pl.col("exception_cause") == "")
+        .then(pl.lit(POSSIBLE_EXPECTED))
+        .when(pl.col("expected_cause") == "")
+        .then(pl.lit(POSSIBLE_EXCEPTION))
+        .otherwise(pl.lit(POSSIBLE_BOTH))
+    )

@@ -14,7 +14,7 @@ import polars as pl
 from reconciliation.breaks.clearing import Clearing, Policy
 from reconciliation.breaks.features import FEATURES
 from reconciliation.classifier.drift import ROWS_MIN, SCORE, find_drift
-from reconciliation.classifier.own_labels import Audit, OwnMonth, Revise, certify_own, label_own_breaks, read_own_months, tally_audit
+from reconciliation.classifier.own_labels import Audit, OwnMonth, certify_own, label_own_breaks, read_own_months, tally_audit
 from reconciliation.classifier.policy import CONFIDENCE, Certificate, Limits, Proofs, decide_dispositions, is_beyond, wrong_share_bound
 from reconciliation.classifier.scoring import score_frame
 from reconciliation.classifier.versions import ModelVersion
@@ -42,23 +42,22 @@ class Evidence:
     before: OwnMonth | None
 
 
-def make_policy(version: ModelVersion, settings: Settings, lake: Lake, *, revise: Revise | None = None) -> Policy:
-    """Return the policy of a run.
+def make_policy(version: ModelVersion, settings: Settings, lake: Lake) -> Policy:
+    """Return the policy of a run; mode, target, materiality and cap are those of the month, whose settings have the controls in force.
 
     Args:
         version: the model that scores.
-        settings: mode, target, materiality and cap.
+        settings: where newer exchange rates lie.
         lake: holds the company's earlier months.
-        revise: applies to a stored month's breaks the decisions taken since.
     """
     rates = read_rates(settings.path(settings.fx.rates))
 
     def decide(breaks: pl.DataFrame, features: pl.DataFrame, month: Month) -> Clearing:
-        evidence = gather_evidence(version, settings, read_own_months(lake, month.book.name, before=month.period, revise=revise))
-        limits = find_limits(settings, rates, sorted(breaks["currency"].unique().to_list()), month)
+        evidence = gather_evidence(version, month.settings, read_own_months(lake, month.book.name, before=month.period))
+        limits = find_limits(month.settings, rates, sorted(breaks["currency"].unique().to_list()), month)
         seen = features.join(breaks.select("break_id", SCORE), on="break_id", how="inner")
         alarms = (*_drift(version, seen, evidence.before), *audit_alarms(evidence))
-        clearing = decide_dispositions(breaks, limits=limits, proofs=Proofs(version.certificate(settings.review.target_recall), evidence.audited, alarms))
+        clearing = decide_dispositions(breaks, limits=limits, proofs=Proofs(version.certificate(limits.target_recall), evidence.audited, alarms))
         return Clearing(
             clearing.dispositions, clearing.mode, f"{clearing.statement} {describe_audit(evidence.audit)}", {**clearing.facts, **_facts(evidence, seen)}
         )

@@ -11,7 +11,6 @@ A certificate takes census months alone: months in which a person decided every 
 else would count the exceptions that were looked for and not those that were overlooked.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,13 +20,13 @@ from reconciliation.breaks.clearing import AUTO_CLEARED, DECIDED_BY_PERSON, audi
 from reconciliation.breaks.features import BOOLEAN, CATEGORICAL, FEATURES, NUMERIC
 from reconciliation.classifier.policy import Certificate, certify_threshold
 from reconciliation.classifier.scoring import score_frame
+from reconciliation.classifier.training import OWN
 from reconciliation.classifier.versions import ModelVersion
 from reconciliation.lake import Lake
 
 WINDOW_MONTHS = 12
 """A certificate on older months says too little about this one."""
 TIMING_DAYS_MAX = 60
-LABEL_SOURCE = "decision"
 UNCLEARABLE = ("ambiguous_match", "opening_difference", "currency_difference", "period_difference")
 DAYS_A_MONTH = 30
 _SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
@@ -38,8 +37,6 @@ _SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     **dict.fromkeys(BOOLEAN, pl.Boolean),
     **dict.fromkeys(CATEGORICAL, pl.String),
 }
-Revise = Callable[[pl.DataFrame], pl.DataFrame]
-"""Breaks as stored -> breaks with the decisions that were taken since."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +45,7 @@ class OwnMonth:
 
     Attributes:
         period: its name.
-        breaks: `Break` with the decisions in force now.
+        breaks: `Break` with the decisions that were in force when the month was stored; a locked month is not decided about any more.
         features: what the classifier saw.
         audit_sample: what was drawn for audit.
         still_open: `item_id`s open at its end.
@@ -77,14 +74,13 @@ class Audit:
     overdue: tuple[str, ...]
 
 
-def read_own_months(lake: Lake, book: str, *, before: str, revise: Revise | None = None) -> list[OwnMonth]:
+def read_own_months(lake: Lake, book: str, *, before: str) -> list[OwnMonth]:
     """Read the stored months of a book before a period, oldest first, as locked where they are; at most `WINDOW_MONTHS`.
 
     Args:
         lake: where they are.
         book: its name.
         before: the period that must not see itself or what follows.
-        revise: applies decisions taken since a month was stored.
     """
     locked = {scope.split("/")[1]: scope for scope in lake.scopes("lock") if scope.endswith(f"/{book}")}
     open_months = {scope.rsplit("/", 1)[-1]: scope for scope in lake.scopes(f"month/{book}")}
@@ -95,7 +91,7 @@ def read_own_months(lake: Lake, book: str, *, before: str, revise: Revise | None
         if "audit_sample" not in tables:
             continue  # A month of a version without a policy.
         breaks, features, sample, open_items = (lake.load(tables[name]) for name in ("breaks", "features", "audit_sample", "open_items"))
-        months.append(OwnMonth(period, revise(breaks) if revise else breaks, features, sample, open_items["item_id"]))
+        months.append(OwnMonth(period, breaks, features, sample, open_items["item_id"]))
     return months
 
 
@@ -115,9 +111,10 @@ def label_own_breaks(months: list[OwnMonth]) -> pl.DataFrame:
 def certify_own(labels: pl.DataFrame, *, model: ModelVersion, target_recall: float) -> Certificate | None:
     """Certify a threshold on a company's own census months, or return None when there is no such month.
 
-    A break that is open at several month ends is one case, as it stood when it was first judged.
+    A break that is open at several month ends is one case, as it stood when it was first judged. Months that the version
+    learned from do not count.
     """
-    clearable = labels.filter("is_clearable_kind")
+    clearable = labels.filter(pl.col("is_clearable_kind") & ~pl.col("period").is_in(model.manifest.get("own_months", [])))
     census = clearable.group_by("period").agg(pl.col("is_true_exception").is_not_null().all().alias("is_census")).filter("is_census")["period"].sort().to_list()
     cases = clearable.filter(pl.col("period").is_in(census)).sort("period", "break_id").unique("break_id", keep="first", maintain_order=True)
     if cases.is_empty():
@@ -155,10 +152,26 @@ def as_examples(labels: pl.DataFrame, *, company: str) -> pl.DataFrame:
     return known.with_columns(
         world=pl.lit(company),
         family=pl.lit(company),
-        label_source=pl.lit(LABEL_SOURCE),
+        label_source=pl.lit(OWN),
         true_cause=pl.col("cause"),
         is_true_exception=pl.col("is_true_exception").cast(pl.Boolean),
     )
+
+
+def add_own_examples(examples: pl.DataFrame, own: pl.DataFrame) -> pl.DataFrame:
+    """Add a company's own labeled breaks to simulated ones, each with its `label_source`.
+
+    Args:
+        examples: simulated ones, as `write_labeled` wrote them.
+        own: of `as_examples`.
+    """
+    simulated = examples.drop("role", strict=False).with_columns(label_source=pl.lit("simulated"))
+    texts = [name for name in simulated.columns if name not in own.columns and simulated.schema[name] == pl.String]
+    exception = pl.when(pl.col("possible_causes") != "expected").then("true_cause").otherwise(pl.lit(""))
+    filled = own.with_columns(*(pl.lit("").alias(name) for name in texts), is_named=pl.lit(value=True)).with_columns(
+        expected_cause=pl.when(pl.col("is_true_exception")).then(pl.lit("")).otherwise("true_cause"), exception_cause=exception
+    )
+    return pl.concat([simulated, filled.select(pl.col(name).cast(dtype) for name, dtype in simulated.schema.items())])
 
 
 def _label_month(month: OwnMonth, *, still_open: pl.Series, months_later: int) -> pl.DataFrame:

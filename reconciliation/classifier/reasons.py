@@ -67,6 +67,7 @@ WORDS: dict[str, Words] = {
     "is_debit": Words("It lowers its side's balance", "It raises its side's balance"),
     "kind": Words("The kind of difference: {value}", "The kind of difference is unknown"),
     "category": Words("Stripe reports it as {value}", "It is no Stripe transaction"),
+    "possible_causes": Words("Causes that its facts allow: {value}", "Its facts say nothing of a cause"),
     "component": Words("It is the {value} part of a transaction", "It is no part of a Stripe transaction"),
 }
 

@@ -25,6 +25,8 @@ MODELS = Path(__file__).resolve().parents[2] / "models"
 NAME = "exception_classifier"
 FORMAT = 1
 REFERENCE = "reference.json"
+CHALLENGER = "challenger"
+"""Status of a version that was trained beside another; a version without a status ships as champion."""
 LABEL_POLICY = "oracle-1"
 """How labels were made; a version made under another policy is refused, since its probability would mean something else."""
 
@@ -63,6 +65,11 @@ class ModelVersion:
         """Hash of the artifact."""
         return str(self.manifest["files"]["model.json"]["sha256"])
 
+    @property
+    def is_challenger(self) -> bool:
+        """Whether it may act only once two people have promoted it."""
+        return self.manifest.get("status") == CHALLENGER
+
     def certificate(self, target_recall: float) -> Certificate | None:
         """Return the certificate of the lowest target that is at least the one asked for, or None."""
         fitting = [certificate for certificate in self.certificates if certificate.target_recall >= target_recall - 1e-12]
@@ -73,7 +80,7 @@ def load_version(version: str = "latest", *, folder: Path = MODELS) -> ModelVers
     """Load a model version.
 
     Args:
-        version: a number, or `latest`: the highest number whose folder holds a manifest (one without is an interrupted training).
+        version: a number, or `latest`: the highest number whose folder holds a manifest (one without is an interrupted training) and that is no challenger.
         folder: where models lie.
 
     Raises:
@@ -166,10 +173,18 @@ def write_version(
 
 
 def _latest(folder: Path) -> str:
-    numbers = version_numbers(folder)
-    if not numbers:
-        raise ModelRefusedError(f"{folder / NAME}: no model version lies here; train one with reconcile train")
-    return str(numbers[-1])
+    champions = [number for number in version_numbers(folder) if _status(folder / NAME / str(number)) != CHALLENGER]
+    if not champions:
+        raise ModelRefusedError(f"{folder / NAME}: no model version lies here that may act; train one with reconcile train")
+    return str(champions[-1])
+
+
+def _status(place: Path) -> str:
+    """Return the status a manifest names; a broken manifest has none, so that it is refused by name and not passed over."""
+    try:
+        return str(orjson.loads((place / "manifest.json").read_bytes()).get("status", ""))
+    except (orjson.JSONDecodeError, AttributeError):
+        return ""
 
 
 def _read_manifest(place: Path, folder: Path) -> dict[str, Any]:

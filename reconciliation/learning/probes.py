@@ -86,3 +86,50 @@ def _as_numbers(
         known = used.setdefault(feature.name, sorted(text.drop_nulls().unique().to_list()))
         columns.append(text.replace_strict(known, list(range(len(known))), default=None, return_dtype=pl.Float64))
     return np.column_stack([column.fill_null(float("nan")).to_numpy() for column in columns]), used
+
+
+def fit_logistic(learn: pl.DataFrame, labels: pl.Series, test: pl.DataFrame, *, features: Sequence[Feature]) -> Floats:
+    """Fit logistic regression on scaled numbers, flags for missing values and one column per category; returns its scores on another frame."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.preprocessing import StandardScaler
+
+    columns, categories = _as_numbers(learn, features, codes=None)
+    others, _ = _as_numbers(test, features, codes=categories)
+    sizes = [len(categories[feature.name]) if feature.type == "categorical" else 0 for feature in features]
+    scaler = StandardScaler().fit(_spread(columns, sizes))
+    fitted = LogisticRegression(C=1.0, max_iter=500).fit(scaler.transform(_spread(columns, sizes)), labels.to_numpy().astype(np.int64))
+    scores: Floats = fitted.decision_function(scaler.transform(_spread(others, sizes)))
+    return scores
+
+
+def fit_across(frame: pl.DataFrame, labels: pl.Series, *, groups: pl.Series, features: Sequence[Feature], seed: int, folds: int = 5) -> Floats:
+    """Return for every row the challenger's probability from a fit on all other groups' folds: what could be known of this very world.
+
+    Args:
+        frame: feature frame.
+        labels: True where a row is a true exception.
+        groups: rows of one group (a company) are never on both sides of a fit.
+        features: what to learn from.
+        seed: of the boosting.
+        folds: how many fits.
+    """
+    place = groups.rank("dense").to_numpy().astype(np.int64) % folds
+    found = np.zeros(frame.height)
+    for fold in range(folds):
+        inside = pl.Series(place == fold)
+        found[place == fold] = fit_challenger(frame.filter(~inside), labels.filter(~inside), frame.filter(inside), features=features, seed=seed)
+    return found
+
+
+def _spread(columns: npt.NDArray[np.float64], sizes: Sequence[int]) -> npt.NDArray[np.float64]:
+    """Return numbers with a flag for missing, large ones on a logarithmic scale, and a column per category."""
+    parts: list[npt.NDArray[np.float64]] = []
+    for index, size in enumerate(sizes):
+        column = columns[:, index]
+        missing = np.isnan(column)
+        if size:
+            parts.append((column[:, None] == np.arange(size)).astype(np.float64))
+        else:
+            known = np.where(missing, 0.0, column)
+            parts += [(np.sign(known) * np.log1p(np.abs(known)))[:, None], missing.astype(np.float64)[:, None]]
+    return np.concatenate(parts, axis=1)

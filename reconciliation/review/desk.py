@@ -12,11 +12,11 @@ from pathlib import Path
 
 import polars as pl
 
-from reconciliation.config import Settings, review_key
+from reconciliation.config import Settings
 from reconciliation.errors import InputsMissingError
 from reconciliation.lake import Lake, locked_through, month_scope
 from reconciliation.review.controls import settings_in_force
-from reconciliation.review.log import DecisionLog, Entry
+from reconciliation.review.log import DecisionLog, Entry, open_log
 from reconciliation.review.pending import apply_since
 from reconciliation.review.queue import MonthTables, list_cases, order_cases, read_month
 from reconciliation.review.situation import Situation, package_hash, read_situation, view_breaks, view_digest
@@ -79,7 +79,7 @@ class Desk:
     @property
     def log(self) -> DecisionLog:
         """The decision log."""
-        return DecisionLog(self.lake.review_root(), review_key())
+        return open_log(self.lake)
 
     @property
     def evidence_folder(self) -> Path:

@@ -15,29 +15,16 @@ from reconciliation.errors import BusyError, ReconciliationError, SettingsError
 from reconciliation.lake import Lake
 from reconciliation.simulation.sandbox_server import SandboxServer
 
-COMMANDS = [
-    "run",
-    "open",
-    "demo",
-    "simulate",
-    "check",
-    "train",
-    "evaluate",
-    "dev",
-    "sandbox",
-    "doctor",
-    "close lock",
-    "close status",
-    "audit",
-    "replay",
-    "close certify",
-    "close unlock",
-    "review list",
-    "review show",
-    "review decide",
-    "review enroll",
-    "review revoke",
-]
+
+def list_commands(group, prefix: str = "") -> list[str]:
+    """Return every command of a group and of the groups in it, as one types it."""
+    found = []
+    for name, command in group.commands.items():
+        found += list_commands(command, f"{prefix}{name} ") if hasattr(command, "commands") else [f"{prefix}{name}"]
+    return found
+
+
+COMMANDS = list_commands(typer.main.get_command(app))
 TOML = """
 [entity]
 name = "Example Ltd"
