@@ -1,0 +1,62 @@
+"""Sums that fit a summary line -> those that agree with how these books were seen to post.
+
+Some other sum of a day or week fits a line by chance often enough: where prices are few, sales without one that was left out
+equal sales less the refunds, or the sales of the same day in UTC. What most lines of the books do decides then.
+"""
+
+import polars as pl
+
+from reconciliation.matching.buckets import OUTSIDE, line_buckets, summary_lines_ever, total_parts
+from reconciliation.matching.pool import IS_POSTING, Pool
+
+REFUND_SETS = ["sales_and_refunds", "sales_and_refunds_net_of_fees", "everything"]
+ALONE_SHARE_MIN, ALONE_MIN = 0.5, 2
+CALENDAR_LINES_MIN, CALENDAR_RATIO_MIN = 2, 4
+"""A calendar is usual when this many lines fit it alone, and this many times more than fit the other alone."""
+
+
+def drop_unusual(hits: pl.DataFrame, pool: Pool) -> pl.DataFrame:
+    """Leave out sums that contradict the habits of these books.
+
+    Args:
+        hits: `said, bucket, set, refunds` and others; a line with a sum it may stand for.
+        pool: what is open, and everything.
+    """
+    if hits.is_empty():
+        return hits
+    holds_refunds = (pl.col("said") == "sales") & pl.col("set").is_in(REFUND_SETS) & (pl.col("refunds") > 0)
+    is_unusual = holds_refunds & pl.lit(_posts_refunds_alone(pool))
+    unused = _unused_calendar(pool) if hits["bucket"].is_in(["day", "utc_day"]).any() else ""
+    return hits.filter(~is_unusual & (pl.col("bucket") != unused))
+
+
+def _posts_refunds_alone(pool: Pool) -> bool:
+    """Tell whether refunds have lines of their own: most share a reference and the amount with a line."""
+    return bool(pool.once("refunds alone", lambda: _count_refunds_alone(pool))["is_usual"].item())
+
+
+def _count_refunds_alone(pool: Pool) -> pl.DataFrame:
+    refunds = pool.everything.filter((pl.col("side") == "stripe") & (pl.col("category") == "refund") & (pl.col("component") == "gross"))
+    values = pool.values("invoice", "stripe_id")
+    key = ["value", "currency", "amount_minor"]
+    posted = pool.everything.filter(IS_POSTING & (pl.col("amount_minor") < 0)).join(values, on="item_id").select(key)
+    alone = refunds.join(values, on="item_id").join(posted, on=key, how="semi")["item_id"].n_unique()
+    return pl.DataFrame({"is_usual": [alone >= ALONE_MIN and alone >= ALONE_SHARE_MIN * refunds.height]})
+
+
+def _unused_calendar(pool: Pool) -> str:
+    """Name the calendar, of the books or UTC, whose days the summaries do not follow; empty where that cannot be told."""
+    return str(pool.once("unused calendar", lambda: _compare_calendars(pool))["bucket"].item())
+
+
+def _compare_calendars(pool: Pool) -> pl.DataFrame:
+    keys = line_buckets(summary_lines_ever(pool), pool).filter(pl.col("is_named") & pl.col("bucket").is_in(["day", "utc_day"]) & (pl.col("far") == 0))
+    ever = pool.everything.filter((pl.col("side") == "stripe") & ~pl.col("category").is_in(OUTSIDE))
+    fitting = keys.join(total_parts(ever, keys), left_on=["bucket", "key", "currency", "amount_minor"], right_on=["bucket", "key", "currency", "total"])
+    agreeing = fitting.filter(pl.col("said") == pl.col("meaning"))
+    of_line = agreeing.group_by("item_id").agg(day=(pl.col("bucket") == "day").any(), utc_day=(pl.col("bucket") == "utc_day").any())
+    local, utc = (of_line.filter(pl.col(name) & ~pl.col(other)).height for name, other in (("day", "utc_day"), ("utc_day", "day")))
+    for unused, used, against in (("utc_day", local, utc), ("day", utc, local)):
+        if used >= CALENDAR_LINES_MIN and used >= CALENDAR_RATIO_MIN * against:
+            return pl.DataFrame({"bucket": [unused]})
+    return pl.DataFrame({"bucket": [""]})
