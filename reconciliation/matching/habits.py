@@ -7,12 +7,12 @@ equal sales less the refunds, or the sales of the same day in UTC. What most lin
 import polars as pl
 
 from reconciliation.matching.buckets import OUTSIDE, line_buckets, summary_lines_ever, total_parts
-from reconciliation.matching.pool import IS_POSTING, Pool
+from reconciliation.matching.pool import IS_POSTING, SAYS_REFUND, Pool
 
 REFUND_SETS = ["sales_and_refunds", "sales_and_refunds_net_of_fees", "everything"]
 ALONE_SHARE_MIN, ALONE_MIN = 0.5, 2
-CALENDAR_LINES_MIN, CALENDAR_RATIO_MIN = 2, 4
-"""A calendar is usual when this many lines fit it alone, and this many times more than fit the other alone."""
+UTC_LINES_MIN, UTC_RATIO_MIN = 2, 4
+"""UTC is the calendar when this many lines fit it alone, and this many times more than fit the books' own alone."""
 
 
 def drop_unusual(hits: pl.DataFrame, pool: Pool) -> pl.DataFrame:
@@ -31,16 +31,14 @@ def drop_unusual(hits: pl.DataFrame, pool: Pool) -> pl.DataFrame:
 
 
 def _posts_refunds_alone(pool: Pool) -> bool:
-    """Tell whether refunds have lines of their own: most share a reference and the amount with a line."""
+    """Tell whether refunds have lines of their own: most have the amount of a line that says refund."""
     return bool(pool.once("refunds alone", lambda: _count_refunds_alone(pool))["is_usual"].item())
 
 
 def _count_refunds_alone(pool: Pool) -> pl.DataFrame:
     refunds = pool.everything.filter((pl.col("side") == "stripe") & (pl.col("category") == "refund") & (pl.col("component") == "gross"))
-    values = pool.values("invoice", "stripe_id")
-    key = ["value", "currency", "amount_minor"]
-    posted = pool.everything.filter(IS_POSTING & (pl.col("amount_minor") < 0)).join(values, on="item_id").select(key)
-    alone = refunds.join(values, on="item_id").join(posted, on=key, how="semi")["item_id"].n_unique()
+    posted = pool.everything.filter(IS_POSTING & SAYS_REFUND & (pl.col("amount_minor") < 0))
+    alone = refunds.join(posted, on=["currency", "amount_minor"], how="semi").height
     return pl.DataFrame({"is_usual": [alone >= ALONE_MIN and alone >= ALONE_SHARE_MIN * refunds.height]})
 
 
@@ -56,7 +54,5 @@ def _compare_calendars(pool: Pool) -> pl.DataFrame:
     agreeing = fitting.filter(pl.col("said") == pl.col("meaning"))
     of_line = agreeing.group_by("item_id").agg(day=(pl.col("bucket") == "day").any(), utc_day=(pl.col("bucket") == "utc_day").any())
     local, utc = (of_line.filter(pl.col(name) & ~pl.col(other)).height for name, other in (("day", "utc_day"), ("utc_day", "day")))
-    for unused, used, against in (("utc_day", local, utc), ("day", utc, local)):
-        if used >= CALENDAR_LINES_MIN and used >= CALENDAR_RATIO_MIN * against:
-            return pl.DataFrame({"bucket": [unused]})
-    return pl.DataFrame({"bucket": [""]})
+    unused = "utc_day" if local >= max(utc, 1) else "day" if utc >= max(UTC_LINES_MIN, UTC_RATIO_MIN * local) else ""
+    return pl.DataFrame({"bucket": [unused]})
