@@ -68,6 +68,10 @@ class StripeAccessError(ReconciliationError):
     exit_code = 1
 
 
+class StorageError(ReconciliationError):
+    """The operator must make room, or let the program write: a folder is full, read-only or gone."""
+
+
 class BusyError(ReconciliationError):
     """Another run holds the lake; wait for it or look who it is."""
 
