@@ -17,6 +17,7 @@ from dagster._core.errors import DagsterAssetCheckFailedError
 from assets import jobs
 from assets.core import Core, StripeAccess
 from assets.definitions import Overrides, build_defs
+from assets.instance import told_of_database
 from assets.partitions import book_month, range_tags, register
 from assets.planning import Days, days_to_pull, last_known_clock
 from assets.resources import WAIT_SECONDS, open_lake
@@ -74,12 +75,12 @@ def run_month(
         tell: takes a line of progress.
 
     Raises:
-        ReconciliationError: whatever the core refused, as it said it; a broken rule of a table; a lake in use.
+        ReconciliationError: whatever the core refused, as it said it; a broken rule of a table; a lake in use; a full disk.
     """
     settings = read_settings(settings_file)
     lake, access = open_lake(settings), stripe or StripeAccess()
     months_to_compute(lake, settings, period)
-    with lake.writer(wait_seconds=wait_seconds):
+    with told_of_database(), lake.writer(wait_seconds=wait_seconds):
         lake.prepare(time_zone=settings.entity.timezone)
         free_dead_runs(instance, lake)
         clock = StripeAccess(settings_file, access.key, access.api_base).reader().clock() if pull else _clock_of(lake, settings)

@@ -29,6 +29,7 @@ from reconciliation.connectors.tabular.reading import add_outcome, list_proofs
 from reconciliation.connectors.tabular.table import Table, read_table
 from reconciliation.connectors.tabular.totals import Proofs
 from reconciliation.errors import FileRefusedError
+from reconciliation.personal import mask_personal
 from reconciliation.schemas.files import LedgerLine, SetAsideRow, SourceFile
 
 logger = logging.getLogger(__name__)
@@ -290,7 +291,8 @@ def _ledger_lines(lines: pl.DataFrame) -> pl.DataFrame:
     without = without.with_columns(hash=content_hash(without, ["account", "day", "amount_minor", "currency", "memo", "counterparty", "reference", "type"]))
     without = without.with_columns(item_id=pl.format("glh_{}/{}", "hash", pl.int_range(1, pl.len() + 1).over("hash"))).drop("hash")
     frame = pl.concat([with_document, without]).rename({"day": "posting_on"}).with_columns(source_row=_SOURCE_ROW)
-    return LedgerLine.validate(frame.select(LedgerLine.column_names()).sort("item_id"))
+    # After the ids, which come from the whole content.
+    return LedgerLine.validate(mask_personal(frame, ["memo", "counterparty"]).select(LedgerLine.column_names()).sort("item_id"))
 
 
 def _set_aside(lines: pl.DataFrame) -> pl.DataFrame:
@@ -298,7 +300,7 @@ def _set_aside(lines: pl.DataFrame) -> pl.DataFrame:
         rule=pl.when(pl.col("fate") == "used").then("rule").otherwise("fate"), source_row=_SOURCE_ROW, side=pl.lit("ledger")
     )
     frame = aside.sort("source_file", "row", "is_contra").rename({"day": "date", "memo": "description"}).select(SetAsideRow.column_names())
-    return SetAsideRow.validate(frame, cast=True)
+    return SetAsideRow.validate(mask_personal(frame, ["description"]), cast=True)
 
 
 def _source_files(exports: Sequence[Export], covered: Covered, lines: pl.DataFrame, set_aside: pl.DataFrame) -> pl.DataFrame:
