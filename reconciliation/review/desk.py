@@ -118,10 +118,11 @@ class Desk:
         cases = order_cases(pl.concat([QueueCase.create_empty(), *(list_cases(month) for month in current.values())]))
         return View(period, current, cases, self._situation(lake, period, verified), verified, is_locked(lake, period))
 
-    def earlier(self, book: str, period: str, count: int = 3) -> list[MonthTables]:
-        """Return the months before one, the latest first."""
-        before = [known for known in self.periods() if known < period][:count]
-        found = [self._month(self.lake, book, known) for known in before]
+    def earlier(self, book: str, period: str, *, origin: str = "", count: int = 3) -> list[MonthTables]:
+        """Return the months before one, the latest first: the last ones, and the one where something began, however long ago."""
+        before = [known for known in self.periods() if known < period]
+        wanted = [known for place, known in enumerate(before) if place < count or known == origin]
+        found = [self._month(self.lake, book, known) for known in wanted]
         return [month for month in found if month is not None]
 
     def _month(self, lake: Lake, book: str, period: str) -> MonthTables | None:

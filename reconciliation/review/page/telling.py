@@ -45,7 +45,7 @@ def tell_notice(entries: Sequence[Entry], query: Mapping[str, str]) -> dict[str,
     second = entry.body.get("needs_second")
     waits = f" It waits for a second person: {second}." if second else ""
     takes = "" if waits or entry.kind == "comment" else " It takes effect in the next run, which is on its way."
-    return {"text": f"Entry {entry.number}: {entry.by} {told['what']} {cases}{amounts}.".replace(" .", ".") + waits + takes, "tone": "", "undo": told["undo"]}
+    return {"text": f"Entry {entry.number}: {entry.by} {_what(entry)} {cases}{amounts}.".replace(" .", ".") + waits + takes, "tone": "", "undo": told["undo"]}
 
 
 def can_be_undone(entry: Entry, entries: Sequence[Entry]) -> bool:
