@@ -95,13 +95,9 @@ def lock(period: Annotated[str, typer.Argument(help="Accounting month, such as 2
 
     Example: reconcile close lock 2026-10
     """
-    from reconciliation.months import lock_month, write_package
+    from reconciliation.keeper import MonthKeeper
 
-    settings = read_settings(config)
-    lake = Lake(settings.path(settings.storage.lake))
-    with lake.writer(wait_seconds=LOCK_WAIT_SECONDS):
-        lock_month(lake, settings, period)
-        package = write_package(lake, settings, period, as_version=True)
+    package = MonthKeeper(lambda: read_settings(config)).lock(period)
     if json:
         say_json({"period": period, "state": "locked", "package": str(package)})
         return

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 import polars as pl
 
 from reconciliation.close import charts
+from reconciliation.close.cause_words import say_cause, say_causes, say_line
 from reconciliation.close.content import Content
 from reconciliation.close.fees import with_price_words
 from reconciliation.close.sheet import words
@@ -91,8 +92,9 @@ def _tiles(statement: pl.DataFrame, breaks: pl.DataFrame, currency: str) -> str:
 
 
 def _waterfall(statement: pl.DataFrame, currency: str, name: str) -> list[str]:
-    lines = bridge_lines(statement).with_columns(
-        label=pl.concat_str([pl.col("nature"), pl.col("cause").str.replace_all("_", " ")], separator=": ").str.strip_prefix(": ")
+    lines = bridge_lines(statement)
+    lines = lines.with_columns(
+        label=pl.Series([say_line(nature or "", cause) for nature, cause in lines.select("nature", "cause").iter_rows()], dtype=pl.String)
     )
     heading = f"<h2>{_text(name)}Why Stripe and the ledger differ</h2>"
     if lines.is_empty():
@@ -131,10 +133,10 @@ def _risk(breaks: pl.DataFrame, currency: str, name: str) -> list[str]:
     )
     if causes.is_empty():
         return [heading, "<p>No open case has money at risk.</p>"]
-    shown = causes.head(ROWS_MAX).with_columns(label=pl.col("cause").str.replace_all("_", " "))
+    shown = causes.head(ROWS_MAX).with_columns(label=say_causes())
     largest = breaks.sort("money_at_risk", "break_id", descending=[True, False]).head(8).to_dicts()
     rows = [
-        [words(row["cause"]), row["reference"] or row["counterparty"], str(row["date"]), readable_money(row["amount"], currency), row["suggested_action"]]
+        [say_cause(row["cause"]), row["reference"] or row["counterparty"], str(row["date"]), readable_money(row["amount"], currency), row["suggested_action"]]
         for row in largest
     ]
     picture = _picture(charts.draw_money(shown, currency, label="label", amount="money_at_risk", title="money at risk"), "money at risk by cause")

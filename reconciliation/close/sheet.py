@@ -131,7 +131,7 @@ class Sheet:
         """Write a row of headings; those of numbers stand on the right, above them."""
         for column, name in enumerate(names, start=first):
             side = "right" if name in right else "left"
-            self.text(row, column, name, bold=True, bg_color=PALE, bottom=1, border_color=LINE, text_wrap=True, align=side)
+            self.text(row, column, name, bold=True, bg_color=PALE, bottom=1, border_color=LINE, text_wrap=True, align=side, indent=int(side == "left"))
 
     def widths(self, widths: Sequence[float]) -> None:
         """Set the columns' widths."""
@@ -178,7 +178,8 @@ class Sheet:
     def _write_cells(self, frame: pl.DataFrame, columns: Sequence[Column], start: int) -> dict[str, tuple[int, int]]:
         blocks: dict[str, tuple[int, int]] = {}
         has_money = any(column.kind == "money" for column in columns)
-        plain, dates = self.workbook.style(), self.workbook.style(num_format="yyyy-mm-dd", align="left")
+        # A step in from the left: else a text touches the number in the column before it.
+        plain, dates = self.workbook.style(indent=1), self.workbook.style(num_format="yyyy-mm-dd", align="left", indent=1)
         counts, ratios = self.workbook.style(num_format="#,##0"), self.workbook.style(num_format="0.00%")
         currencies = frame["currency"].to_list() if "currency" in frame.columns else [""] * frame.height
         money = {code: (self.workbook.money(code), 10 ** currency_exponent(code)) for code in set(currencies)} if has_money else {}
