@@ -8,8 +8,9 @@ import sys
 
 import typer
 
-from assets.cli import audit, company, doctor, files, model, month, replay, review, serve, sign, spreadsheet
+from assets.cli import audit, company, doctor, files, model, month, replay, review, serve, sign, spreadsheet, story
 from assets.cli.output import tell
+from assets.logs import configure_logs
 from reconciliation.errors import ReconciliationError
 
 app = typer.Typer(
@@ -30,6 +31,7 @@ serve.register(app)
 doctor.register(app)
 audit.register(app)
 replay.register(app)
+story.register(app)
 
 
 def main() -> None:
@@ -39,6 +41,7 @@ def main() -> None:
     os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
     try:
+        configure_logs()
         app()
     except ReconciliationError as error:
         tell(f"reconcile: {error}")
