@@ -3,6 +3,7 @@
 0: did what was asked; 2: asked wrongly (flag, settings); 1: the work failed or was refused. A traceback means a defect.
 """
 
+import gc
 import os
 import sys
 
@@ -40,6 +41,8 @@ def main() -> None:
     os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "1000")
     os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    # Nearly all that a run allocates (modules, plans of the orchestrator) lives to its end; to look for cycles in it every 700 objects took a tenth of its time.
+    gc.set_threshold(50_000, 20, 20)
     try:
         configure_logs()
         app()
