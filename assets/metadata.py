@@ -7,11 +7,13 @@ so the headline is short, tables have 50 rows, and the picture stays under 50 kB
 import base64
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import dagster as dg
 
 from reconciliation.close.charts import draw_bridge
+from reconciliation.close.manifest import summarize_manifest
 from reconciliation.close.summaries import (
     Frame,
     bridge_lines,
@@ -146,6 +148,12 @@ def describe_statement(statement: Frame) -> Metadata:
         encoded = base64.b64encode(picture.encode()).decode()
         described["bridge"] = dg.MetadataValue.md(f"![difference by cause](data:image/svg+xml;base64,{encoded})")
     return described
+
+
+def describe_package(folder: Path) -> Metadata:
+    """Describe a package: what is signed of it, what it was made from, and the decisions it shows."""
+    told = summarize_manifest(folder)
+    return {name: dg.MetadataValue.json(value) if isinstance(value, list | dict) else dg.MetadataValue.text(str(value)) for name, value in told.items()}
 
 
 def _sums(prefix: str, totals: Mapping[str, str]) -> Metadata:

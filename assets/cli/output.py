@@ -1,13 +1,17 @@
 """Results and progress as people read them: results to stdout, progress to stderr."""
 
 import json
+import logging
 import sys
 from typing import Any
 
 import polars as pl
 
 from reconciliation.close.content import INCOMPLETE_NOTICE
+from reconciliation.config import logs_as_json
 from reconciliation.money import format_minor, readable_money
+
+logger = logging.getLogger(__name__)
 
 SECTIONS = {"books": "Books", "bridge": "Bridge: why Stripe and the ledger differ", "cash": "Cash: what is on its way to the bank"}
 NAMES = {
@@ -30,7 +34,10 @@ WIDTH = 15
 
 
 def tell(text: str) -> None:
-    """Print a line of progress."""
+    """Print a line of progress; as a JSON object where the environment asks for that."""
+    if logs_as_json():
+        logger.info("%s", text)
+        return
     print(text, file=sys.stderr, flush=True)
 
 

@@ -1,0 +1,59 @@
+"""The lake and Dagster's runs -> `/metrics`, as Prometheus reads it; the same numbers on the statement's page."""
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+
+import dagster as dg
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from assets import jobs
+from assets.alerts import pulls
+from assets.metadata import Metadata
+from assets.resources import open_lake
+from reconciliation.config import Settings
+from reconciliation.lake import Lake
+from reconciliation.months import month_scope
+from reconciliation.watch.measures import MonthState, Sample, measure, measure_state
+from reconciliation.watch.prometheus import CONTENT_TYPE, to_prometheus
+
+PLACE = "/metrics"
+STATUSES = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.QUEUED)
+
+
+def measure_runs(instance: dg.DagsterInstance) -> Iterator[Sample]:
+    """Yield how many runs of each job ended how, how long the last one took, and when one last ended well."""
+    for job in (jobs.PULL, jobs.RECONCILE, jobs.CLOSE):
+        label = (("job", job),)
+        for status in STATUSES:
+            count = instance.get_runs_count(dg.RunsFilter(job_name=job, statuses=[status]))
+            yield Sample("runs", (*label, ("status", status.value.lower())), str(count))
+        for record in instance.get_run_records(dg.RunsFilter(job_name=job, statuses=[dg.DagsterRunStatus.SUCCESS]), limit=1):
+            if record.start_time is not None and record.end_time is not None:
+                yield Sample("run_seconds", label, f"{record.end_time - record.start_time:.3f}")
+                yield Sample("last_success_timestamp_seconds", label, f"{record.end_time:.0f}")
+
+
+def route(instance: dg.DagsterInstance, read: Callable[[], Settings]) -> Route:
+    """Return the route of the metrics; settings are read anew for each answer."""
+
+    def answer(request: Request) -> Response:  # noqa: ARG001 - starlette's signature
+        settings = read()
+        lake = open_lake(settings)
+        samples = [*measure(lake, settings, pulled=pulls(lake, settings), now=datetime.now(UTC)), *measure_runs(instance)]
+        return PlainTextResponse(to_prometheus(samples), media_type=CONTENT_TYPE)
+
+    return Route(PLACE, answer)
+
+
+def describe_published(lake: Lake, book: str, period: str) -> Metadata:
+    """Describe a month as it was just published."""
+    scope = month_scope(book, period)
+    return describe_samples(measure_state(lake, MonthState(book, period, lake.tables(scope) or {}, lake.facts(scope))))
+
+
+def describe_samples(samples: Sequence[Sample]) -> Metadata:
+    """Show a month's numbers as metadata, which Dagster plots over the months; labels but book and period become part of the name."""
+    named = {"_".join([sample.name, *(value for name, value in sample.labels if name not in ("book", "period"))]): float(sample.value) for sample in samples}
+    return {f"watch/{name}": dg.MetadataValue.float(value) for name, value in named.items()}
