@@ -4,8 +4,7 @@ import dagster as dg
 
 from assets.checks import check_specs, check_table
 from assets.freshness import nightly
-from assets.metadata import Materialized, describe_balances, describe_journals, describe_package, describe_statement
-from assets.metrics import describe_published
+from assets.metadata import Materialized, describe_balances, describe_journals, describe_package, describe_published, describe_statement
 from assets.partitions import Partitions
 from assets.resources import LakeResource
 from reconciliation.breaks.explain import Explained

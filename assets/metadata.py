@@ -24,6 +24,9 @@ from reconciliation.close.summaries import (
     riskiest_breaks,
     total_by_currency,
 )
+from reconciliation.lake import Lake
+from reconciliation.months import month_scope
+from reconciliation.watch.measures import MonthState, Sample, measure_state
 
 ROWS_MAX = 50
 INLINE_CHARACTERS_MAX = 999
@@ -165,3 +168,15 @@ def _short(lines: Sequence[str]) -> str:
     while len("\n".join(shown)) > INLINE_CHARACTERS_MAX:
         shown.pop()
     return "\n".join(shown)
+
+
+def describe_published(lake: Lake, book: str, period: str) -> Metadata:
+    """Describe a month as it was just published."""
+    scope = month_scope(book, period)
+    return describe_samples(measure_state(lake, MonthState(book, period, lake.tables(scope) or {}, lake.facts(scope))))
+
+
+def describe_samples(samples: Sequence[Sample]) -> Metadata:
+    """Show a month's numbers as metadata, which Dagster plots over the months; labels but book and period become part of the name."""
+    named = {"_".join([sample.name, *(value for name, value in sample.labels if name not in ("book", "period"))]): float(sample.value) for sample in samples}
+    return {f"watch/{name}": dg.MetadataValue.float(value) for name, value in named.items()}

@@ -1,6 +1,6 @@
-"""The lake and Dagster's runs -> `/metrics`, as Prometheus reads it; the same numbers on the statement's page."""
+"""The lake and Dagster's runs -> `/metrics`, as Prometheus reads it."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -10,12 +10,9 @@ from starlette.routing import Route
 
 from assets import jobs
 from assets.alerts import pulls
-from assets.metadata import Metadata
 from assets.resources import open_lake
 from reconciliation.config import Settings
-from reconciliation.lake import Lake
-from reconciliation.months import month_scope
-from reconciliation.watch.measures import MonthState, Sample, measure, measure_state
+from reconciliation.watch.measures import Sample, measure
 from reconciliation.watch.prometheus import CONTENT_TYPE, to_prometheus
 
 PLACE = "/metrics"
@@ -45,15 +42,3 @@ def route(instance: dg.DagsterInstance, read: Callable[[], Settings]) -> Route:
         return PlainTextResponse(to_prometheus(samples), media_type=CONTENT_TYPE)
 
     return Route(PLACE, answer)
-
-
-def describe_published(lake: Lake, book: str, period: str) -> Metadata:
-    """Describe a month as it was just published."""
-    scope = month_scope(book, period)
-    return describe_samples(measure_state(lake, MonthState(book, period, lake.tables(scope) or {}, lake.facts(scope))))
-
-
-def describe_samples(samples: Sequence[Sample]) -> Metadata:
-    """Show a month's numbers as metadata, which Dagster plots over the months; labels but book and period become part of the name."""
-    named = {"_".join([sample.name, *(value for name, value in sample.labels if name not in ("book", "period"))]): float(sample.value) for sample in samples}
-    return {f"watch/{name}": dg.MetadataValue.float(value) for name, value in named.items()}
