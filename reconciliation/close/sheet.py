@@ -47,6 +47,7 @@ class Footing:
     entity: str
     period: str
     digest: str
+    notice: str = ""
 
 
 class Workbook:
@@ -99,9 +100,10 @@ class Sheet:
         self.page.set_margins(left=0.4, right=0.4, top=0.7, bottom=0.6)
         footing = workbook.footing
         entity, period = (text.replace("&", "&&") for text in (footing.entity, footing.period))
-        self.page.set_header(f"&L&9{entity}&C&9{name.replace('&', '&&')}&R&9 {period}")
+        named = " · ".join(text for text in (name.replace("&", "&&"), footing.notice) if text)
+        self.page.set_header(f"&L&9{entity}&C&9{named}&R&9 {period}")
         self.page.set_footer(f"&L&8package {footing.digest}&R&8page &P of &N")
-        self.page.write_string(0, 0, title, workbook.style(bold=True, font_size=13))
+        self.page.write_string(0, 0, " · ".join(text for text in (title, footing.notice) if text), workbook.style(bold=True, font_size=13))
 
     def text(self, row: int, column: int, value: str, **style: Any) -> None:
         """Write a text."""
@@ -131,7 +133,7 @@ class Sheet:
         """Write a row of headings; those of numbers stand on the right, above them."""
         for column, name in enumerate(names, start=first):
             side = "right" if name in right else "left"
-            self.text(row, column, name, bold=True, bg_color=PALE, bottom=1, border_color=LINE, text_wrap=True, align=side)
+            self.text(row, column, name, bold=True, bg_color=PALE, bottom=1, border_color=LINE, text_wrap=True, align=side, indent=int(side == "left"))
 
     def widths(self, widths: Sequence[float]) -> None:
         """Set the columns' widths."""
@@ -178,7 +180,8 @@ class Sheet:
     def _write_cells(self, frame: pl.DataFrame, columns: Sequence[Column], start: int) -> dict[str, tuple[int, int]]:
         blocks: dict[str, tuple[int, int]] = {}
         has_money = any(column.kind == "money" for column in columns)
-        plain, dates = self.workbook.style(), self.workbook.style(num_format="yyyy-mm-dd", align="left")
+        # A step in from the left: else a text touches the number in the column before it.
+        plain, dates = self.workbook.style(indent=1), self.workbook.style(num_format="yyyy-mm-dd", align="left", indent=1)
         counts, ratios = self.workbook.style(num_format="#,##0"), self.workbook.style(num_format="0.00%")
         currencies = frame["currency"].to_list() if "currency" in frame.columns else [""] * frame.height
         money = {code: (self.workbook.money(code), 10 ** currency_exponent(code)) for code in set(currencies)} if has_money else {}

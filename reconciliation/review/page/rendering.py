@@ -94,7 +94,8 @@ def show_sides(case: Case) -> list[dict[str, Any]]:
 def show_item(row: Row) -> dict[str, Any]:
     """Write an item: what it is in words, where it was read, what it is matched with."""
     detail = [row["counterparty"], row["reference"], row["document"], row["description"] if row["side"] != "stripe" else "", _place(row), row["poster"]]
-    other = words.money(row["presentment_amount_minor"], row["presentment_currency"]) if row["presentment_currency"] else ""
+    is_other = row["presentment_currency"] not in (None, "", row["currency"])
+    other = words.money(row["presentment_amount_minor"], row["presentment_currency"]) if is_other else ""
     return {
         "item_id": row["item_id"], "date": words.day(row["date"]), "what": _what(row), "detail": " · ".join(dict.fromkeys(part for part in detail if part)),
         "is_own": row["relation"] == OWN, "relation": row["relation"], "match": "matched" if row["match_id"] else "open", "why": row["evidence"] or "",
