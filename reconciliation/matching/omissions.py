@@ -43,7 +43,7 @@ def choose_omitted(parts: pl.DataFrame, offer: Mapping[str, Any], *, is_fees: bo
 
     Args:
         parts: `item_id, amount_minor, low_minor, high_minor, date, occurred_at, is_repeat` of the sum, the earliest first.
-        offer: `amount_minor` of the line, `total, low, high` of the sum, rounding included in the last two.
+        offer: `amount_minor` of the line, `total, low, high, converted` of the sum, rounding included in `low` and `high`.
         is_fees: whether the sum holds fees: they may all be missing, and of equal ones the latest is.
     """
     ids, amounts = parts["item_id"].to_list(), parts["amount_minor"].to_numpy()
@@ -70,8 +70,10 @@ def choose_omitted(parts: pl.DataFrame, offer: Mapping[str, Any], *, is_fees: bo
         return Choice((ids[double[0]], ids[double[1]]), "without two not posted yet, the only two that fit")
     if n_double and not is_fees:
         return Choice(words=f"without two, of which {n_double} choices fit: nothing tells which", is_unclear=True)
-    if not is_fees and has_three(amounts, excess):
-        return Choice(words="without three or more, of which some choice always fits: nothing tells which", is_unclear=True)
+    # Converted payments leave a band, in which two or three others hide; without any, three must fit to the minor unit.
+    band = (offer["low"] - offer["amount_minor"], offer["high"] - offer["amount_minor"]) if offer["converted"] else (excess, excess)
+    if not is_fees and has_few_between(amounts, *band):
+        return Choice(words="without two or more, of which some choice always fits: nothing tells which", is_unclear=True)
     return Choice()
 
 
@@ -96,22 +98,27 @@ def count_doubles(amounts: NDArray[np.int64], excess: int) -> tuple[int, tuple[i
     return ways, (one, other)
 
 
-def has_three(amounts: NDArray[np.int64], excess: int) -> bool:
-    """Tell whether some three parts add up to an amount; among very many parts of the amount's sign some always do.
+def has_few_between(amounts: NDArray[np.int64], low: int, high: int) -> bool:
+    """Tell whether some two or three parts add up to between two amounts; among very many parts of their sign some always do.
 
-    >>> has_three(np.array([10, 20, 30, 45]), 60)
+    >>> has_few_between(np.array([10, 20, 30, 45]), 60, 60)
     True
     """
-    toward = amounts[(np.sign(amounts) == np.sign(excess)) & (np.abs(amounts) < abs(excess))]
-    values, counts = np.unique(toward, return_counts=True)
+    toward = amounts[(np.sign(amounts) == np.sign(high)) & (np.sign(low) == np.sign(high))]
+    values, counts = np.unique(toward[np.abs(toward) < max(abs(low), abs(high))], return_counts=True)
     if len(values) > THREES_MAX:
         return True
-    for place, value in enumerate(values):
-        rest = np.repeat(values, np.minimum(counts, 3))
-        left = np.delete(rest, int(np.searchsorted(rest, values[place])))
-        if count_doubles(left, excess - int(value))[0]:
-            return True
-    return False
+    several = np.repeat(values, np.minimum(counts, 3))
+    if _has_two_between(several, low, high):
+        return True
+    return any(_has_two_between(np.delete(several, int(np.searchsorted(several, value))), low - int(value), high - int(value)) for value in values)
+
+
+def _has_two_between(ordered: NDArray[np.int64], low: int, high: int) -> bool:
+    first = np.searchsorted(ordered, low - ordered, side="left")
+    after = np.searchsorted(ordered, high - ordered, side="right")
+    is_own = (2 * ordered >= low) & (2 * ordered <= high)
+    return bool((after - first - is_own > 0).any())
 
 
 def _repeated(parts: pl.DataFrame, offer: Mapping[str, Any], excess: int) -> tuple[Any, ...]:
