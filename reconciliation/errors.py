@@ -4,11 +4,32 @@ A message has place, observed, expected and next step, and names all faults of i
 prints the message of any `ReconciliationError` without a traceback; anything else is a defect of ours.
 """
 
+import re
+
+_SECRETS = (
+    (re.compile(r"\b((?:sk|rk)_(?:live|test)|whsec)_\w+"), r"\1_…"),
+    (re.compile(r"://[^/\s:@]*:[^/\s@]+@"), "://…@"),
+)
+
+
+def hide_secrets(text: str) -> str:
+    """Hide keys and passwords of addresses in a text that is shown or kept.
+
+    >>> hide_secrets("postgres://books:hunter2@db/dagster refused rk_live_51Hx")
+    'postgres://…@db/dagster refused rk_live_…'
+    """
+    for secret, shown in _SECRETS:
+        text = secret.sub(shown, text)
+    return text
+
 
 class ReconciliationError(Exception):
-    """A failure that somebody can act on."""
+    """A failure that somebody can act on; its message holds no key and no password, whatever it quotes."""
 
     exit_code = 1
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(hide_secrets(str(message)))
 
 
 class SettingsError(ReconciliationError):
@@ -28,7 +49,7 @@ class FileRefusedError(ReconciliationError):
     """
 
     def __init__(self, *, file: str, message: str, row: int | None = None, column: str | None = None) -> None:
-        self.file, self.row, self.column, self.message = file, row, column, message
+        self.file, self.row, self.column, self.message = file, row, column, hide_secrets(message)
         place = file + (f":{row}" if row is not None else "") + (f" [{column}]" if column else "")
         super().__init__(f"{place}: {message}")
 
@@ -45,6 +66,10 @@ class StripeAccessError(ReconciliationError):
     """The operator must mend the key or the way to Stripe."""
 
     exit_code = 1
+
+
+class StorageError(ReconciliationError):
+    """The operator must make room, or let the program write: a folder is full, read-only or gone."""
 
 
 class BusyError(ReconciliationError):

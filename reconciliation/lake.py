@@ -8,10 +8,13 @@ Layout:
     days/<table>/<account>.json      manifest: local day -> file, for everything pulled by day
     scopes/<scope>.json              manifest: table -> file, for everything computed (a month of a book, a lock, …)
     partial/<account>/               what a pull that is under way, or was killed, has read so far
+    unnamed.json                     files that no manifest names any more, and since when
     review/                          the decision log and evidence files (`review.log`)
     files/<table>/<hash>.parquet     tables;  files/raw/<hash>.jsonl.zst  raw pages as they came
 """
 
+import contextlib
+import errno
 import fcntl
 import hashlib
 import io
@@ -29,9 +32,12 @@ import orjson
 import polars as pl
 import zstandard
 
-from reconciliation.errors import BusyError, SettingsError
+from reconciliation.errors import BusyError, SettingsError, StorageError
 
 SCHEMA_VERSION = 2
+
+SPARED_SECONDS = 3600.0
+"""How long a file that no manifest names any more is kept for readers that resolved the manifest before."""
 
 
 @dataclass(frozen=True)
@@ -63,13 +69,17 @@ class Lake:
 
     @contextmanager
     def writer(self, *, wait_seconds: float) -> Iterator[None]:
-        """Hold the lake's single-writer lock; a dead process frees it by itself.
+        """Hold the lake's single-writer lock; a dead process frees it by itself, and what it left half written is removed.
+
+        Files that were replaced while it was held, or before, are swept at the end, once no reader can need them any more.
 
         Raises:
             BusyError: another run held it for longer than the wait.
         """
-        self.root.mkdir(parents=True, exist_ok=True)
-        with (self.root / "writer.lock").open("a+") as handle:
+        with told_as_storage(self.root):
+            self.root.mkdir(parents=True, exist_ok=True)
+            lock = (self.root / "writer.lock").open("a+")
+        with lock as handle:
             end = time.monotonic() + wait_seconds
             while True:
                 try:
@@ -83,11 +93,14 @@ class Lake:
                             f"{self.root}: another run (process {owner}) is writing and did not finish within {wait_seconds:g} s; wait for it, then repeat"
                         ) from None
                     time.sleep(0.1)
-            handle.seek(0)
-            handle.truncate()
-            handle.write(str(os.getpid()))
-            handle.flush()
+            with told_as_storage(self.root):
+                handle.seek(0)
+                handle.truncate()
+                handle.write(str(os.getpid()))
+                handle.flush()
+            self._remove_leftovers()
             yield
+            self.sweep(spare_seconds=SPARED_SECONDS)
 
     def review_root(self) -> Path:
         """Return the folder of the decision log."""
@@ -220,8 +233,12 @@ class Lake:
         """Forget a scope."""
         (self.root / "scopes" / f"{scope}.json").unlink(missing_ok=True)
 
-    def sweep(self) -> int:
-        """Delete stored files that no manifest names; returns how many. Call it as the writer only."""
+    def sweep(self, *, spare_seconds: float = 0.0) -> int:
+        """Delete stored files that no manifest names; returns how many. Call it as the writer only.
+
+        Args:
+            spare_seconds: how long since an earlier sweep found it unnamed a file is left alone.
+        """
         named: set[str] = set()
         for path in (self.root / "scopes").rglob("*.json"):
             named.update(orjson.loads(path.read_bytes())["tables"].values())
@@ -229,10 +246,24 @@ class Lake:
             for entry in orjson.loads(path.read_bytes()).values():
                 named.update((entry["file"], entry["raw"], entry.get("amended", "")))
         stored = [path for path in (self.root / "files").rglob("*") if path.is_file()]
-        orphans = [path for path in stored if path.relative_to(self.root).as_posix() not in named]
-        for path in orphans:
-            path.unlink()
-        return len(orphans)
+        orphans = {name: path for path in stored if (name := path.relative_to(self.root).as_posix()) not in named}
+        noted, now = self.root / "unnamed.json", time.time()
+        before: dict[str, float] = orjson.loads(noted.read_bytes()) if noted.exists() else {}
+        since = {name: before.get(name, now) for name in orphans}
+        gone = [name for name, moment in since.items() if now - moment >= spare_seconds]
+        for name in gone:
+            orphans[name].unlink()
+        left = {name: moment for name, moment in since.items() if name not in set(gone)}
+        if left != before:
+            write_atomically(noted, orjson.dumps(left, option=orjson.OPT_SORT_KEYS))
+        return len(gone)
+
+    def _remove_leftovers(self) -> None:
+        """Remove what a killed writer left under a temporary name; the decision log has writers of its own, and is left alone while they live."""
+        review = self.review_root()
+        for path in self.root.rglob(".*.tmp"):
+            if not path.is_relative_to(review) or not _is_alive(path):
+                path.unlink(missing_ok=True)
 
     # --- files ---------------------------------------------------------------------------------------------------
 
@@ -310,16 +341,49 @@ def unpack_pages(packed: bytes) -> list[bytes]:
 
 def write_atomically(path: Path, *contents: bytes | memoryview) -> None:
     """Write a file so that a reader sees all of it or none, also after a crash: temporary name, fsync, rename, fsync of the folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as handle:
-        for content in contents:
-            handle.write(content)
-        handle.flush()
-        os.fsync(handle.fileno())
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        with told_as_storage(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb") as handle:
+                for content in contents:
+                    handle.write(content)
+                handle.flush()
+                os.fsync(handle.fileno())
+            temporary.replace(path)
+            sync_folder(path.parent)
+    except StorageError:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Make sure that names created in a folder survive a loss of power."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
     finally:
-        os.close(folder)
+        os.close(handle)
+
+
+@contextmanager
+def told_as_storage(place: Path) -> Iterator[None]:
+    """Tell a failure of the disk in words.
+
+    Raises:
+        StorageError: no space, no right to write, a file system that failed.
+    """
+    try:
+        yield
+    except OSError as error:
+        advice = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "let the program's user write there"
+        raise StorageError(
+            f"{place}: cannot be written ({error.strerror or type(error).__name__}); {advice} and repeat; what was published before stays as it was"
+        ) from error
+
+
+def _is_alive(temporary: Path) -> bool:
+    """Tell whether the process that a temporary name ends with still runs."""
+    process = temporary.name.split(".")[-2]
+    return process.isdigit() and Path("/proc", process).exists()

@@ -27,7 +27,7 @@ from reconciliation.close.seal import auditor, seal_manifest, sign_manifest
 from reconciliation.close.show import Content, show_package
 from reconciliation.config import Settings
 from reconciliation.errors import DefectError
-from reconciliation.lake import write_atomically
+from reconciliation.lake import sync_folder, told_as_storage, write_atomically
 from reconciliation.money import format_minor
 from reconciliation.schemas.items import EFFECT, MatchMember
 
@@ -208,20 +208,27 @@ def check_statement(state: BookState) -> None:
 
 
 def write_draft(folder: Path, files: dict[str, bytes]) -> Path:
-    """Write the package of an open month and point `draft` and `latest` at it in one step each."""
+    """Write the package of an open month and point `draft` and `latest` at it in one step each.
+
+    The package before it is kept, so that somebody who began to read it can finish: resolve the link once, then read.
+    """
+    _remove_leftovers(folder)
     digest = hashlib.sha256(b"".join(name.encode() + files[name] for name in sorted(files))).hexdigest()[:16]
     target = folder / f".draft-{digest}"
+    link = folder / "draft"
+    before = folder / link.readlink() if link.is_symlink() else target
     _write_folder(target, files)
-    _point(folder / "draft", target.name)
+    _point(link, target.name)
     _point(folder / "latest", "draft")
     for old in folder.glob(".draft-*"):
-        if old != target:
+        if old not in (target, before):
             shutil.rmtree(old)
-    return folder / "draft"
+    return link
 
 
 def write_version(folder: Path, files: dict[str, bytes]) -> Path:
     """Write the package of a lock as the next version; versions never change."""
+    _remove_leftovers(folder)
     number = 1 + max((int(path.name[1:]) for path in folder.glob("v[0-9]*") if path.name[1:].isdigit()), default=0)
     target = folder / f"v{number}"
     _write_folder(target, files)
@@ -237,18 +244,28 @@ def _write_folder(target: Path, files: dict[str, bytes]) -> None:
     if target.exists():
         return
     staging = target.parent / f".staging-{os.getpid()}"
-    for left in target.parent.glob(".staging-*"):
-        shutil.rmtree(left)
     for name, content in files.items():
         write_atomically(staging / name, content)
-    staging.rename(target)
+    with told_as_storage(target):
+        staging.rename(target)
+        sync_folder(target.parent)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove what a killed run left under a temporary name; the caller is the only writer."""
+    for left in folder.glob(".staging-*"):
+        shutil.rmtree(left)
+    for link in folder.glob(".*.tmp"):
+        link.unlink()
 
 
 def _point(link: Path, target: str) -> None:
     temporary = link.with_name(f".{link.name}.{os.getpid()}.tmp")
-    temporary.unlink(missing_ok=True)
-    temporary.symlink_to(target)
-    temporary.replace(link)
+    with told_as_storage(link):
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(target)
+        temporary.replace(link)
+        sync_folder(link.parent)
 
 
 def _matches(state: BookState) -> pl.DataFrame:

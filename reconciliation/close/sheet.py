@@ -47,6 +47,7 @@ class Footing:
     entity: str
     period: str
     digest: str
+    notice: str = ""
 
 
 class Workbook:
@@ -99,9 +100,10 @@ class Sheet:
         self.page.set_margins(left=0.4, right=0.4, top=0.7, bottom=0.6)
         footing = workbook.footing
         entity, period = (text.replace("&", "&&") for text in (footing.entity, footing.period))
-        self.page.set_header(f"&L&9{entity}&C&9{name.replace('&', '&&')}&R&9 {period}")
+        named = " · ".join(text for text in (name.replace("&", "&&"), footing.notice) if text)
+        self.page.set_header(f"&L&9{entity}&C&9{named}&R&9 {period}")
         self.page.set_footer(f"&L&8package {footing.digest}&R&8page &P of &N")
-        self.page.write_string(0, 0, title, workbook.style(bold=True, font_size=13))
+        self.page.write_string(0, 0, " · ".join(text for text in (title, footing.notice) if text), workbook.style(bold=True, font_size=13))
 
     def text(self, row: int, column: int, value: str, **style: Any) -> None:
         """Write a text."""

@@ -24,7 +24,7 @@ NATURES = ["timing", "entry", "reclass", "correction", "claim", "restatement", "
 def make_workbook(content: Content) -> bytes:
     """Make the workbook of a package; the same content gives the same bytes."""
     manifest = content.manifest
-    book = Workbook(Footing(str(manifest["entity"]), str(manifest["period"]), str(manifest.get("package_sha256", ""))[:DIGEST_LENGTH]))
+    book = Workbook(Footing(str(manifest["entity"]), str(manifest["period"]), str(manifest.get("package_sha256", ""))[:DIGEST_LENGTH], content.notice))
     summary = book.sheet("Summary", f"{manifest['entity']}: Stripe, ledger and bank, {manifest['period']}", landscape=False)
     places = _bridge(book.sheet("Bridge", "Why Stripe and the ledger differ: nature, cause, item"), content)
     _summary(summary, content, places)

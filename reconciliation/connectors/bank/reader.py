@@ -23,6 +23,7 @@ from reconciliation.connectors.tabular.identity import content_hash
 from reconciliation.connectors.tabular.reading import FileReading as FileReading
 from reconciliation.connectors.tabular.reading import add_outcome, list_proofs
 from reconciliation.errors import FileRefusedError
+from reconciliation.personal import mask_personal
 from reconciliation.schemas.files import BankLine, SetAsideRow, SourceFile
 
 logger = logging.getLogger(__name__)
@@ -128,7 +129,8 @@ def _bank_lines(lines: pl.DataFrame) -> pl.DataFrame:
     used = used.with_columns(hash=content_hash(used, _IDENTITY)).with_columns(
         item_id=pl.format("bk_{}/{}", "hash", "ordinal"), source_row=pl.col("row").cast(pl.String)
     )
-    return BankLine.validate(used.select(BankLine.column_names()).sort("item_id"))
+    # After the ids, which come from the whole content.
+    return BankLine.validate(mask_personal(used, ["description", "counterparty"]).select(BankLine.column_names()).sort("item_id"))
 
 
 def _set_aside(lines: pl.DataFrame, settings: Settings) -> pl.DataFrame:
@@ -136,7 +138,8 @@ def _set_aside(lines: pl.DataFrame, settings: Settings) -> pl.DataFrame:
         source_row=pl.col("row").cast(pl.String), side=pl.lit("bank"), month=settings.calendar.period_of_day("booked_on")
     )
     frame = aside.rename({"booked_on": "date", "bank_account": "account"}).select(SetAsideRow.column_names())
-    return SetAsideRow.validate(frame.sort("source_file", pl.col("source_row").cast(pl.Int64)), cast=True)
+    masked = mask_personal(frame, ["description"])
+    return SetAsideRow.validate(masked.sort("source_file", pl.col("source_row").cast(pl.Int64)), cast=True)
 
 
 def _source_files(read: Sequence[tuple[InboxFile, BankFile]], lines: pl.DataFrame) -> pl.DataFrame:

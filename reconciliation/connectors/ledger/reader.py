@@ -14,7 +14,7 @@ import polars as pl
 from reconciliation.calendar import Calendar
 from reconciliation.config import Settings
 from reconciliation.connectors.inbox import InboxFile, raise_together
-from reconciliation.connectors.ledger.accounts import account_key, found_accounts, mapped_accounts, resolve_currency
+from reconciliation.connectors.ledger.accounts import account_key, found_accounts, mapped_accounts, name_as_mapped, resolve_currency
 from reconciliation.connectors.ledger.amounts import account_amounts, base_amounts, expand_contra, has_foreign_amounts, take_base_amounts
 from reconciliation.connectors.ledger.coverage import Covered, apply_coverage
 from reconciliation.connectors.ledger.proofs import prove_export
@@ -29,6 +29,7 @@ from reconciliation.connectors.tabular.reading import add_outcome, list_proofs
 from reconciliation.connectors.tabular.table import Table, read_table
 from reconciliation.connectors.tabular.totals import Proofs
 from reconciliation.errors import FileRefusedError
+from reconciliation.personal import mask_personal
 from reconciliation.schemas.files import LedgerLine, SetAsideRow, SourceFile
 
 logger = logging.getLogger(__name__)
@@ -38,6 +39,9 @@ SUFFIXES = frozenset({".csv", ".txt", ".tsv", ".xlsx", ".xlsm"})
 PROFILES = Path(__file__).parent / "profiles"
 MAPPINGS = "mappings"
 """Folder beside the settings file in which confirmed mappings are kept; each is recognized by the header it was made for."""
+
+MONTHS_APART_MAX = 6
+"""A numbered period without a year lies in the year that brings it nearest to its posting date."""
 
 _UNIT = "\x1f"
 # A row that names two mapped accounts is two lines.
@@ -188,11 +192,11 @@ def _currency_code(profile: Profile, constant: str) -> pl.Expr:
 
 def _month(table: Table, calendar: Calendar, faults: Faults) -> pl.Series:
     """Return each line's accounting period: the one its ERP states, else that of its posting date."""
-    is_number = pl.col("period").str.contains(r"^[0-9]{1,3}$") & (pl.col("fiscal_year") != "")
+    is_number = pl.col("period").str.contains(r"^[0-9]{1,3}$")
     number = pl.col("period").str.strip_chars_start("0")
     special = [str(period) for period in table.layout.profile.special_periods if not calendar.periods]
     regular = pl.when(number.is_in(special)).then(pl.lit("12")).otherwise(number)
-    joined = pl.when(is_number).then(regular + "/" + pl.col("fiscal_year")).otherwise("period")
+    joined = pl.when(is_number).then(regular + "/" + _year_of_period(number)).otherwise("period")
     lines = table.lines.with_columns(period=joined)
     texts = lines.filter(pl.col("period") != "").group_by("period").agg(pl.col("row").min())
     listed = [name for name, _, _ in calendar.periods]
@@ -212,9 +216,17 @@ def _month(table: Table, calendar: Calendar, faults: Faults) -> pl.Series:
     return lines.select(pl.coalesce(stated, calendar.period_of_day("day")).alias("month")).to_series()
 
 
+def _year_of_period(number: pl.Expr) -> pl.Expr:
+    """Return the year of a numbered period: the one stated, else that of the posting date, which may lie a few months into the next or the last."""
+    apart = number.cast(pl.Int32, strict=False).clip(1, 12) - pl.col("day").dt.month().cast(pl.Int32)
+    shift = pl.when(apart > MONTHS_APART_MAX).then(-1).when(apart < -MONTHS_APART_MAX).then(1).otherwise(0)
+    dated = (pl.col("day").dt.year() + shift).cast(pl.String)
+    return pl.when(pl.col("fiscal_year") != "").then("fiscal_year").otherwise(dated)
+
+
 def _refuse_shifted_periods(lines: pl.DataFrame, known: dict[str, str], table: Table, calendar: Calendar, faults: Faults) -> None:
     """Refuse numbered periods of a fiscal year that does not begin in January: the third period is then not March."""
-    if "fiscal_year" not in table.layout.fields or not known:
+    if not known or not table.lines["period"].str.contains(r"^[0-9]{1,3}$").any():
         return
     stated = pl.col("period").replace_strict(known, default=None, return_dtype=pl.String)
     compared = lines.select("row", "period", stated=stated, dated=calendar.period_of_day("day")).drop_nulls()
@@ -242,7 +254,8 @@ def _map_lines(export: Export, mapped: pl.DataFrame, settings: Settings) -> pl.D
     """
     table, base = export.table, settings.entity.currency
     faults = Faults(table.file)
-    lines = take_base_amounts(resolve_currency(export.lines, mapped, base_currency=base), table, base_currency=base)
+    named = name_as_mapped(export.lines, mapped)
+    lines = take_base_amounts(resolve_currency(named, mapped, base_currency=base), table, base_currency=base)
     unlisted = (
         pl.col("is_mapped")
         & ~pl.col("is_revaluation")
@@ -290,7 +303,8 @@ def _ledger_lines(lines: pl.DataFrame) -> pl.DataFrame:
     without = without.with_columns(hash=content_hash(without, ["account", "day", "amount_minor", "currency", "memo", "counterparty", "reference", "type"]))
     without = without.with_columns(item_id=pl.format("glh_{}/{}", "hash", pl.int_range(1, pl.len() + 1).over("hash"))).drop("hash")
     frame = pl.concat([with_document, without]).rename({"day": "posting_on"}).with_columns(source_row=_SOURCE_ROW)
-    return LedgerLine.validate(frame.select(LedgerLine.column_names()).sort("item_id"))
+    # After the ids, which come from the whole content.
+    return LedgerLine.validate(mask_personal(frame, ["memo", "counterparty"]).select(LedgerLine.column_names()).sort("item_id"))
 
 
 def _set_aside(lines: pl.DataFrame) -> pl.DataFrame:
@@ -298,7 +312,7 @@ def _set_aside(lines: pl.DataFrame) -> pl.DataFrame:
         rule=pl.when(pl.col("fate") == "used").then("rule").otherwise("fate"), source_row=_SOURCE_ROW, side=pl.lit("ledger")
     )
     frame = aside.sort("source_file", "row", "is_contra").rename({"day": "date", "memo": "description"}).select(SetAsideRow.column_names())
-    return SetAsideRow.validate(frame, cast=True)
+    return SetAsideRow.validate(mask_personal(frame, ["description"]), cast=True)
 
 
 def _source_files(exports: Sequence[Export], covered: Covered, lines: pl.DataFrame, set_aside: pl.DataFrame) -> pl.DataFrame:

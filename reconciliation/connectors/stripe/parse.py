@@ -14,6 +14,7 @@ import orjson
 import polars as pl
 
 from reconciliation.errors import StripeAccessError
+from reconciliation.personal import mask_personal, mask_text
 from reconciliation.schemas.stripe import BalanceSnapshot, BalanceTransaction, Payout, PayoutMember, StripeSource
 
 SHOWN_IN_BALANCE = ("payments", "refund_and_dispute_prefunding", "issuing")
@@ -218,25 +219,29 @@ def shape_transactions(raw: pl.DataFrame, account: str) -> pl.DataFrame:
         raw: the fields of a balance transaction, and the sums of its fee's details by type.
         account: the Stripe account.
     """
-    return raw.select(
-        *_common(account, balance_transaction_id="id"),
-        available_at=_instant("available_on"),
-        amount_minor="amount",
-        fee_minor="fee",
-        net_minor="net",
-        fee_tax_minor="tax",
-        withheld_tax_minor="withheld_tax",
-        application_fee_minor="application_fee",
-        fee_details_minor="fee_details",
-        currency=pl.col("currency").str.to_uppercase(),
-        type="type",
-        # Old API versions have no balance types: everything was payments.
-        reporting_category=pl.col("reporting_category").fill_null(pl.col("type")),
-        balance_type=pl.col("balance_type").fill_null("payments"),
-        status="status",
-        source_id="source",
-        description=pl.col("description").fill_null(""),
-    ).select(BalanceTransaction.column_names())
+    return (
+        mask_personal(raw, ["description"])
+        .select(
+            *_common(account, balance_transaction_id="id"),
+            available_at=_instant("available_on"),
+            amount_minor="amount",
+            fee_minor="fee",
+            net_minor="net",
+            fee_tax_minor="tax",
+            withheld_tax_minor="withheld_tax",
+            application_fee_minor="application_fee",
+            fee_details_minor="fee_details",
+            currency=pl.col("currency").str.to_uppercase(),
+            type="type",
+            # Old API versions have no balance types: everything was payments.
+            reporting_category=pl.col("reporting_category").fill_null(pl.col("type")),
+            balance_type=pl.col("balance_type").fill_null("payments"),
+            status="status",
+            source_id="source",
+            description=pl.col("description").fill_null(""),
+        )
+        .select(BalanceTransaction.column_names())
+    )
 
 
 def _finish_transactions(raw: pl.DataFrame, account: str) -> dy.DataFrame[BalanceTransaction]:
@@ -269,14 +274,19 @@ def _finish_payouts(raw: pl.DataFrame, account: str) -> dy.DataFrame[Payout]:
 
 def _prepare_source(row: dict[str, Any]) -> dict[str, Any]:
     """Turn metadata, whose keys are free, into a list of pairs."""
-    return {**row, "metadata": [{"key": key, "value": value} for key, value in sorted((row.get("metadata") or {}).items())]}
+    return {
+        **row,
+        "metadata": [
+            {"key": key, "value": mask_text(value) if isinstance(value, str) else value} for key, value in sorted((row.get("metadata") or {}).items())
+        ],
+    }
 
 
 def _finish_sources(raw: pl.DataFrame, account: str) -> dy.DataFrame[StripeSource]:
     moved_back = pl.when(pl.col("reversed")).then(pl.lit("reversed")).when(pl.col("refunded")).then(pl.lit("refunded"))
     return _checked(
         StripeSource,
-        raw.select(
+        mask_personal(raw, ["description", "billing_details.name", "shipping.name"]).select(
             *_common(account, source_id="id"),
             object="object",
             charge_id=pl.when(pl.col("object") == "charge").then("id").otherwise(pl.coalesce("charge", "source_transaction")),

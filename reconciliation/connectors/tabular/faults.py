@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from reconciliation.errors import FileRefusedError
+from reconciliation.personal import mask_cell
 
 FAULTS_SHOWN_MAX = 20
 CELL_SHOWN_MAX = 40
@@ -66,10 +67,10 @@ class Faults:
 
 
 def show_cell(text: str | None) -> str:
-    """Quote a cell for a message, shortened, with what does not print escaped.
+    """Quote a cell for a message, shortened, with what does not print escaped and what may be personal masked.
 
     >>> show_cell("1.5e3")
     "'1.5e3'"
     """
-    shown = text or ""
+    shown = mask_cell(text or "")
     return repr(shown if len(shown) <= CELL_SHOWN_MAX else shown[:CELL_SHOWN_MAX] + "…")

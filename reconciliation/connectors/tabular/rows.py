@@ -149,6 +149,9 @@ def _classify_others(rows: pl.DataFrame, layout: Layout, cell: dict[str, pl.Expr
     unnamed = [pl.col(f"c{index}") for index, header in enumerate(layout.headers) if not header]
     is_beside = (_count_filled(unnamed) == 1) & ~is_last
     is_note = ~has_money & pl.when(pl.col("filled") == 1).then(is_sentence | is_beside).otherwise(~has_day & ~names_entry)
+    # A subtotal may say which currency it is in, and nothing else.
+    coins = {layout.fields[field] for field in ("currency", "base_currency") if field in layout.fields}
+    speaking = [pl.col(f"c{index}") for index in range(len(layout.headers)) if index not in amounts | coins]
     is_bare_total = pl.lit(profile.sections) & says_total & label.str.contains(_starts_with(profile.section_totals))
     kind = (
         pl.when(pl.col("filled") == 0).then(pl.lit("blank"))
@@ -158,7 +161,7 @@ def _classify_others(rows: pl.DataFrame, layout: Layout, cell: dict[str, pl.Expr
         .when(says_balance).then(pl.lit("balance"))
         .when(is_bare_total).then(pl.lit("total"))
         .when(says_total & ~has_money).then(pl.lit("note"))
-        .when((pl.col("filled_texts") == 0) & has_money).then(pl.lit("total"))
+        .when((_count_filled(speaking) == 0) & has_money).then(pl.lit("total"))
         .when(is_section).then(pl.lit("section"))
         .when(is_note).then(pl.lit("note"))
         .otherwise(pl.lit("line"))
