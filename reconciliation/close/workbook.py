@@ -169,8 +169,9 @@ def _bridge(sheet: Sheet, content: Content) -> dict[tuple[str, str, str, str], i
         2,
         ["nature", "cause", "item", "date", "reference", "counterparty", "items", "amount", "accepted", "awaiting", "entry", "prior month", "change", "id"],
         right=("items", "amount", "accepted", "awaiting", "prior month", "change"),
+        stepped=("entry",),
     )
-    sheet.widths([12, 20, 26, 10, 14, 16, 6, 13, 13, 13, 16, 13, 13, 34])
+    sheet.widths([12, 20, 24, 10, 14, 16, 6, 13, 13, 13, 24, 13, 13, 34])
     sheet.page.outline_settings(True, False, False, False)
     items = content.table("open_items.csv").filter(pl.col("leg") == "books").with_columns(effect=EFFECT)
     rolled = content.table("rollforward.csv").filter(pl.col("leg") == "books")
@@ -229,7 +230,7 @@ def _cause(sheet: Sheet, line: Mapping[str, Any], own: pl.DataFrame, shown: pl.D
         # A plain sum: SUBTOTAL would leave out the rows that the outline hides, in some programs whatever its number is.
         sheet.formula(row, column, f"=SUM({area(row + 1, last, column)})", value, currency, **style)
     journals = own.filter(pl.col("journal_id") != "")["journal_id"].unique().sort().to_list()
-    sheet.text(row, 10, " and ".join([*journals[:1], *([f"{len(journals) - 1} more"] if len(journals) > 1 else [])]), **style)
+    sheet.text(row, 10, " and ".join([*journals[:1], *([f"{len(journals) - 1} more"] if len(journals) > 1 else [])]), align="left", indent=1, **style)
     sheet.amount(row, 11, prior, currency, **style)
     sheet.formula(row, 12, f"={cell(row, 7)}-{cell(row, 11)}", line["difference"] - prior, currency, **style)
     sheet.text(row, 13, "", **style)

@@ -83,10 +83,12 @@ def _kind(file: InboxFile, path: Path, settings: Settings) -> str:
                 if kind == "ledger" and layout.confidence > best["ledger"]:
                     best_layout = layout
                 best[kind] = max(best[kind], layout.confidence)
-    # A plain table is the ledger's where it is on a ledger account; with other accounts, or none, it is as well a bank's.
-    is_plain = best_layout is not None and not best_layout.profile.signature and not best_layout.profile.is_mapping
-    if best["bank"] and is_plain and any(book.ledger_accounts for book in settings.books):
-        return "ledger" if _names_account(file, settings) else "bank"
+    # A table on a ledger account of the settings is the ledger's; a plain one with other accounts, or none, is as well a bank's.
+    if best["bank"] and best_layout and any(book.ledger_accounts for book in settings.books):
+        if _names_account(file, settings):
+            return "ledger"
+        if not best_layout.profile.signature and not best_layout.profile.is_mapping:
+            return "bank"
     return "bank" if best["bank"] > best["ledger"] else "ledger"
 
 

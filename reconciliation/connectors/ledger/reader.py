@@ -5,6 +5,7 @@ accounts are mapped and coverage decides which export counts. Run alone: `reconc
 """
 
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,11 @@ MAPPINGS = "mappings"
 MONTHS_APART_MAX = 6
 """A numbered period without a year lies in the year that brings it nearest to its posting date."""
 
+_FOREIGN_WORDS = re.compile(
+    r"\b(?:doc|document|trans|tran|transaction|original|orig|source|foreign|entered|account currency|fcy|fx|tc|dc)\b|fremdw|belegw|transaktionsw|devise|étrang|divisa|extranj|vreemd|estera",
+    re.IGNORECASE,
+)
+_MONEY_WORDS = re.compile(r"amount|amt|value|debit|credit|betrag|umsatz|montant|importe|monto|bedrag|importo|kwota|belopp|beløb", re.IGNORECASE)
 _UNIT = "\x1f"
 # A row that names two mapped accounts is two lines.
 _SOURCE_ROW = pl.when("is_contra").then(pl.format("{}/contra", "row")).otherwise(pl.col("row").cast(pl.String))
@@ -155,6 +161,7 @@ def _read_sheet(file: InboxFile, grid: Grid, profiles: Sequence[Profile], settin
     message = f"{{cell}} is the currency of the books in this export, but [entity] currency is {base}; export in {base}, or correct the settings"
     faults.add_rows(other_base, column=table.layout.header("base_currency"), cell="base_currency", message=message)
     _refuse_other_base(table, base, faults)
+    _refuse_second_amount(lines, table, base, faults)
     faults.raise_any()
     lines = base_amounts(lines, table, faults)
     faults.raise_any()
@@ -171,6 +178,17 @@ def _refuse_other_base(table: Table, base: str, faults: Faults) -> None:
         if in_base and base not in codes:
             message = f"is in {' or '.join(sorted(codes))}, but [entity] currency is {base}; export in {base}, or correct the settings"
             faults.add(row=table.layout.header_row, column=table.layout.header(field), message=message)
+
+
+def _refuse_second_amount(lines: pl.DataFrame, table: Table, base: str, faults: Faults) -> None:
+    """Refuse a plain table in several currencies with a second amount that is not read: which of the two is the account's is not known."""
+    layout = table.layout
+    if layout.profile.amount_currency == "base" or has_foreign_amounts(table) or lines["currency_stated"].is_in(["", base]).all():
+        return
+    for index, header in enumerate(layout.headers):
+        if index not in layout.fields.values() and _FOREIGN_WORDS.search(header) and _MONEY_WORDS.search(header):
+            message = "seems to be the amount in another currency, and it is not read; name the account's amount as amount in a mapping file ([ledger] profile)"
+            faults.add(row=layout.header_row, column=header, message=message)
 
 
 def _link_reversals(lines: pl.DataFrame, profile: Profile) -> pl.DataFrame:

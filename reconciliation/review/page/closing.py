@@ -149,7 +149,7 @@ def _steps(view: View, manifest: dict[str, Any], signed: dict[str, Any], undecid
     decisive = decisive_entries(view.entries, view.period)
     is_current = (manifest.get("decision_log") or {}).get("head", "") == (decisive[-1].digest if decisive else "")
     since = "holds every decision" if is_current or view.is_locked else "decisions were made since; the next run takes them in, certify the package it writes"
-    written = f"package {view.situation.package_hash[:16]}… {since}." if manifest else "none is written yet; the next run writes it."
+    written = f"{view.situation.package_hash[:16]}… {since}." if manifest else "none is written yet; the next run writes it."
     steps = [
         {"what": "Cases", "words": "all are decided." if not undecided else f"{undecided:,} wait for a decision; they are carried on as they are.", "done": not undecided},
         {"what": "Package", "words": written, "done": bool(manifest) and (is_current or view.is_locked)},

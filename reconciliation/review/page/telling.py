@@ -23,7 +23,7 @@ def tell_entry(entry: Entry, entries: Sequence[Entry]) -> dict[str, Any]:
         "number": entry.number,
         "when": words.moment(entry.at),
         "by": entry.by,
-        "what": _what(entry) + (f" ({state})" if state else ""),
+        "what": _what(entry).removesuffix(" of").removesuffix(" for") + (f" ({state})" if state else ""),
         "month": body.get("period", ""),
         "cases": len(body.get("shown", [])) or "",
         "amounts": "; ".join(f"{words.money(net, currency)} {currency}" for currency, net in _nets(body).items()),

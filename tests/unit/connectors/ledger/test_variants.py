@@ -134,3 +134,25 @@ def test_an_account_in_foreign_currency_is_not_read_in_base_currency(make_settin
 
     assert (error.row, error.column) == (2, "Debit / Credit")
     assert "foreign currency" in error.message
+
+
+def test_a_second_amount_that_is_not_read_is_refused_where_lines_are_in_foreign_currency(make_settings):
+    text = "Date,Account,Memo,Currency,Amount,Document Amount\n2026-10-14,1051,Ada,{currency},85.00,100.00\n"
+    error = refusal(text.format(currency="EUR"), make_settings(accounts=(("1051", "EUR"),)))
+
+    assert (error.row, error.column) == (1, "Document Amount")
+    assert amounts_of(text.format(currency="GBP"), make_settings(accounts=(("1051", "GBP"),))) == [8_500]
+
+
+@pytest.mark.parametrize(("stated", "is_read"), [("90.00", True), ("90.01", False)])
+def test_a_subtotal_that_repeats_what_it_is_grouped_by_is_a_total(stated, is_read, settings):
+    header = "Company Code,G/L Account,Document Number,Document Type,Posting Date,Amount in local currency,Local Currency,Text\n"
+    text = (
+        header
+        + f"1000,1050 Stripe Clearing,1,DZ,2026-10-14,100.00,GBP,Ada\n1000,1050 Stripe Clearing,2,SA,2026-10-15,-10.00,GBP,x\n1000,1050 Stripe Clearing,,,,{stated},GBP,\n"
+    )
+
+    if is_read:
+        assert amounts_of(text, settings) == [10_000, -1_000]
+    else:
+        assert refusal(text, settings).row == 4
