@@ -6,7 +6,7 @@ PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 
-.PHONY: run test hard bench evaluate environment sample constraints clean
+.PHONY: run test hard bench peers peers-constraints evaluate environment sample constraints clean
 
 run: environment
 	$(BIN)/reconcile demo
@@ -22,6 +22,18 @@ hard: environment
 
 bench: environment
 	$(BIN)/python benchmarks/main_job.py --payments 50000 --runs 5
+
+# What matching is measured beside, in an environment of its own; then: python benchmarks/peers.py
+peers: .venv-peers/installed
+
+.venv-peers/installed: benchmarks/peers.txt
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/pip install --quiet --require-hashes --no-deps -r benchmarks/peers.txt
+	touch $@
+
+peers-constraints:
+	uv pip compile benchmarks/peers.in --universal --python-version 3.11 --generate-hashes --no-strip-extras \
+		--no-emit-index-url --no-annotate --custom-compile-command "make peers-constraints" -o benchmarks/peers.txt
 
 # Matches and classifier against the truth of the sample.
 evaluate: environment
@@ -43,9 +55,9 @@ environment: .venv/installed
 	touch $@
 
 clean:
-	rm -rf .venv data/demo .dagster
+	rm -rf .venv .venv-peers data/demo .dagster
 
 # Resolves the whole set again; needs `uv`. Hashes only: no address of any registry is written.
 constraints:
-	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-strip-extras \
+	uv pip compile pyproject.toml --extra dev --extra cluster --universal --python-version 3.11 --generate-hashes --no-strip-extras \
 		--no-emit-index-url --no-annotate --custom-compile-command "make constraints" -o constraints.txt

@@ -1,11 +1,10 @@
 """Explained items -> balances, journals, the statement, and the close package. The statement alone publishes the month."""
 
-from datetime import timedelta
-
 import dagster as dg
 
 from assets.checks import check_specs, check_table
-from assets.metadata import Materialized, describe_balances, describe_journals, describe_statement
+from assets.freshness import nightly
+from assets.metadata import Materialized, describe_balances, describe_journals, describe_package, describe_published, describe_statement
 from assets.partitions import Partitions
 from assets.resources import LakeResource
 from reconciliation.breaks.explain import Explained
@@ -73,7 +72,8 @@ def build(partitions: Partitions, *, zone: str) -> list[dg.AssetsDefinition]:
             clearing=facts["clearing"],
         )
         store_month(work.lake, result, sources, proofs=proofs, model=facts["model"], accept_incomplete=facts["accept_incomplete"])
-        return dg.MaterializeResult(metadata=describe_statement(lines), check_results=check_table("statement", lines))
+        described = {**describe_statement(lines), **describe_published(work.lake, work.book, work.period)}
+        return dg.MaterializeResult(metadata=described, check_results=check_table("statement", lines))
 
     return [journal_entries, balances, statement, _package(partitions, zone=zone)]
 
@@ -84,17 +84,12 @@ def _package(partitions: Partitions, *, zone: str) -> dg.AssetsDefinition:
         kinds={"csv"},
         partitions_def=partitions.months,
         deps=[dg.AssetDep("statement", partition_mapping=dg.MultiToSingleDimensionPartitionMapping("month"))],
-        freshness_policy=freshness(zone),
+        freshness_policy=nightly(zone, by_hour=6, hours=5),
     )
     def close_package(context: dg.AssetExecutionContext, lake: LakeResource) -> Materialized:
         """One folder is a month's close package: statement, matches, open items, exceptions, payouts, journals and the manifest."""
         settings = lake.settings.read()
         folder = write_package(lake.open(), settings, context.partition_key)
-        return dg.MaterializeResult(metadata={"package": dg.MetadataValue.path(folder)})
+        return dg.MaterializeResult(metadata={"package": dg.MetadataValue.path(folder), **describe_package(folder)})
 
     return close_package
-
-
-def freshness(zone: str) -> dg.FreshnessPolicy:
-    """Expect a package every night: at six in the books' zone it is at most five hours old."""
-    return dg.FreshnessPolicy.cron(deadline_cron="0 6 * * *", lower_bound_delta=timedelta(hours=5), timezone=zone)

@@ -5,6 +5,7 @@ call and nothing is read at import, since time zone, calendar and accounts come 
 """
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ import dagster as dg
 
 from assets import close, explain, jobs, match, pull, read, review, schedules, sensors
 from assets.core import Core, StripeAccess
+from assets.logs import configure_logs
 from assets.partitions import build_partitions
 from assets.planning import last_known_clock
 from assets.resources import WAIT_SECONDS, LakeResource, SettingsResource, open_lake
@@ -30,6 +32,7 @@ class Overrides:
         clock: an instant that partitions must reach; None: as far as the lake was pulled.
         is_lake_held: the caller holds the lake's lock around the runs.
         wait_seconds: how long a run waits for that lock.
+        now: this machine's clock.
     """
 
     settings_file: Path | None = None
@@ -38,6 +41,7 @@ class Overrides:
     clock: datetime | None = None
     is_lake_held: bool = False
     wait_seconds: float = WAIT_SECONDS
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
 
 
 def build_defs(overrides: Overrides | None = None) -> dg.Definitions:
@@ -48,7 +52,7 @@ def build_defs(overrides: Overrides | None = None) -> dg.Definitions:
     """
     given = overrides or Overrides()
     settings = read_settings(given.settings_file)
-    now = datetime.now(UTC)
+    now = given.now()
     partitions = build_partitions(settings, now=now, clock=given.clock or last_known_clock(open_lake(settings), settings) or now)
     file = str(given.settings_file or "")
     with warnings.catch_warnings():
@@ -57,9 +61,9 @@ def build_defs(overrides: Overrides | None = None) -> dg.Definitions:
         months = [*read.build(partitions), *match.build(partitions), *explain.build(partitions), *close.build(partitions, zone=settings.entity.timezone)]
         made = jobs.build()
         return dg.Definitions(
-            assets=[*pull.build(partitions), *months],
+            assets=[*pull.build(partitions, zone=settings.entity.timezone, retries=not given.is_lake_held), *months],
             jobs=[*made, review.build_job()],
-            schedules=[schedules.build(settings.entity.timezone, {job.name: job for job in made}[jobs.PULL])],
+            schedules=[schedules.build(settings.entity.timezone, {job.name: job for job in made}[jobs.PULL], now=given.now)],
             sensors=[*sensors.build({job.name: job for job in made}), *review.build_sensors({job.name: job for job in made})],
             resources={
                 "settings": SettingsResource(file=file),
@@ -74,4 +78,5 @@ def build_defs(overrides: Overrides | None = None) -> dg.Definitions:
 @dg.definitions
 def defs() -> dg.Definitions:
     """Make the definitions of the settings that the environment names, for Dagster's own processes."""
+    configure_logs()
     return build_defs()

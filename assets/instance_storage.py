@@ -29,6 +29,8 @@ from sqlalchemy.pool import StaticPool
 from reconciliation.config import postgres_url
 
 BUSY_SECONDS = 60
+STATEMENT_MILLISECONDS = 300_000
+RECYCLE_SECONDS = 3600
 KEPT_OPEN = 4
 MADE = (DagsterEventType.ASSET_MATERIALIZATION, DagsterEventType.ASSET_MATERIALIZATION_PLANNED)
 
@@ -155,6 +157,13 @@ class EnvironmentStorage(DagsterStorage, ConfigurableClass):
         url = postgres_url()
         if url is None:
             return KeptOpenStorage.from_local(str(Path(config_value["base_dir"]) / "storage"), inst_data)
-        from dagster_postgres import DagsterPostgresStorage
+        return open_postgres(url, inst_data)
 
-        return DagsterPostgresStorage(with_driver(url), should_autocreate_tables=True, inst_data=inst_data)
+
+def open_postgres(url: str, inst_data: ConfigurableClassData | None = None) -> DagsterStorage:
+    """Open PostgreSQL storage, making its tables where there are none; events share a connection instead of making one each."""
+    from dagster_postgres import DagsterPostgresStorage
+
+    storage = DagsterPostgresStorage(with_driver(url), should_autocreate_tables=True, inst_data=inst_data)
+    storage.event_log_storage.optimize_for_webserver(statement_timeout=STATEMENT_MILLISECONDS, pool_recycle=RECYCLE_SECONDS, max_overflow=20)
+    return storage

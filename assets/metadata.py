@@ -7,11 +7,13 @@ so the headline is short, tables have 50 rows, and the picture stays under 50 kB
 import base64
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import dagster as dg
 
 from reconciliation.close.charts import draw_bridge
+from reconciliation.close.manifest import summarize_manifest
 from reconciliation.close.summaries import (
     Frame,
     bridge_lines,
@@ -22,6 +24,9 @@ from reconciliation.close.summaries import (
     riskiest_breaks,
     total_by_currency,
 )
+from reconciliation.lake import Lake
+from reconciliation.months import month_scope
+from reconciliation.watch.measures import MonthState, Sample, measure_state
 
 ROWS_MAX = 50
 INLINE_CHARACTERS_MAX = 999
@@ -148,6 +153,12 @@ def describe_statement(statement: Frame) -> Metadata:
     return described
 
 
+def describe_package(folder: Path) -> Metadata:
+    """Describe a package: what is signed of it, what it was made from, and the decisions it shows."""
+    told = summarize_manifest(folder)
+    return {name: dg.MetadataValue.json(value) if isinstance(value, list | dict) else dg.MetadataValue.text(str(value)) for name, value in told.items()}
+
+
 def _sums(prefix: str, totals: Mapping[str, str]) -> Metadata:
     return {f"{prefix}_{currency}": dg.MetadataValue.text(total) for currency, total in totals.items()}
 
@@ -157,3 +168,15 @@ def _short(lines: Sequence[str]) -> str:
     while len("\n".join(shown)) > INLINE_CHARACTERS_MAX:
         shown.pop()
     return "\n".join(shown)
+
+
+def describe_published(lake: Lake, book: str, period: str) -> Metadata:
+    """Describe a month as it was just published."""
+    scope = month_scope(book, period)
+    return describe_samples(measure_state(lake, MonthState(book, period, lake.tables(scope) or {}, lake.facts(scope))))
+
+
+def describe_samples(samples: Sequence[Sample]) -> Metadata:
+    """Show a month's numbers as metadata, which Dagster plots over the months; labels but book and period become part of the name."""
+    named = {"_".join([sample.name, *(value for name, value in sample.labels if name not in ("book", "period"))]): float(sample.value) for sample in samples}
+    return {f"watch/{name}": dg.MetadataValue.float(value) for name, value in named.items()}

@@ -1,7 +1,7 @@
 """Stripe -> the lake, by local day and account; a range of days is one run.
 
-The balance is read first: what is created while the rest is read is then known to come after it. Nothing is retried here, since
-the reader is patient by itself.
+The balance is read first: what is created while the rest is read is then known to come after it. The reader is patient by itself; at night a
+step that failed all the same is tried again, later and later.
 """
 
 from collections.abc import Callable
@@ -11,6 +11,7 @@ import dagster as dg
 
 from assets.checks import check_specs, check_table
 from assets.core import Core, StripeAccess
+from assets.freshness import nightly
 from assets.metadata import Materialized, describe_rows
 from assets.partitions import Partitions
 from assets.resources import LakeResource
@@ -19,6 +20,8 @@ from reconciliation.connectors.stripe.types import undocumented_types
 
 GROUP = "pull"
 POOL = "stripe_api"
+# After the reader's own patience: 1, 2 and 4 minutes, a little more or less, so that a night outlives an outage of some minutes.
+AGAIN = dg.RetryPolicy(max_retries=3, delay=60, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS)
 
 
 def balance_snapshots(
@@ -94,13 +97,22 @@ def pull_record(context: dg.AssetExecutionContext, lake: LakeResource) -> Materi
     return dg.MaterializeResult(metadata={"account": window.account, "days": len(window.days), "pulled_through": str(through)})
 
 
-def build(partitions: Partitions) -> list[dg.AssetsDefinition]:
-    """Assemble the assets of the pull."""
+def build(partitions: Partitions, *, zone: str, retries: bool) -> list[dg.AssetsDefinition]:
+    """Assemble the assets of the pull.
+
+    Args:
+        partitions: the days of the accounts.
+        zone: the books' time zone.
+        retries: whether a step that failed is tried again; a person who waits at a command line is told at once.
+    """
     by_day: dict[str, Any] = {"partitions_def": partitions.days_by_account, "backfill_policy": dg.BackfillPolicy.single_run()}
+    policy = AGAIN if retries else None
 
     def asset(function: Callable[..., Materialized], deps: list[str], *, suite: bool = False, pool: str | None = POOL, **division: Any) -> dg.AssetsDefinition:
         specs = check_specs(function.__name__) if suite else None
-        made: dg.AssetsDefinition = dg.asset(group_name=GROUP, kinds={"stripe", "parquet"}, deps=deps, check_specs=specs, pool=pool, **division)(function)
+        made: dg.AssetsDefinition = dg.asset(
+            group_name=GROUP, kinds={"stripe", "parquet"}, deps=deps, check_specs=specs, pool=pool, retry_policy=policy, **division
+        )(function)
         return made
 
     tables = ["balance_transactions", "payouts", "payout_members", "stripe_sources"]
@@ -110,5 +122,5 @@ def build(partitions: Partitions) -> list[dg.AssetsDefinition]:
         asset(payouts, ["balance_snapshots"], suite=True, **by_day),
         asset(payout_members, ["payouts"], **by_day),
         asset(stripe_sources, ["balance_snapshots"], **by_day),
-        asset(pull_record, tables, pool=None),
+        asset(pull_record, tables, pool=None, freshness_policy=nightly(zone, by_hour=3, hours=2)),
     ]

@@ -20,6 +20,7 @@ from assets.planning import last_known_clock
 from assets.resources import SettingsResource, open_lake
 from assets.sensors import INTERVAL_SECONDS, open_months
 from reconciliation.config import Settings, read_settings
+from reconciliation.keeper import MonthKeeper
 from reconciliation.review.desk import Desk
 from reconciliation.review.plain import PlainDecision, decide_plainly, last_effective_number
 from reconciliation.review.spreadsheet import list_waiting, take_signed
@@ -55,7 +56,7 @@ class ReviewConfig(dg.Config):
 
 def open_desk(settings_file: Path | None = None) -> Desk:
     """Return the reviewers' desk of the settings that a file or the environment names, read anew at every look."""
-    return Desk(lambda: read_settings(settings_file), lambda: datetime.now(UTC))
+    return Desk(lambda: read_settings(settings_file), lambda: datetime.now(UTC), MonthKeeper(lambda: read_settings(settings_file)))
 
 
 def build_job() -> dg.JobDefinition:

@@ -4,7 +4,9 @@ The server's clock is asked first; then each account is pulled for the days that
 to the one asked for is reconciled book by book and its package written, since a month starts from the one before.
 """
 
+import logging
 import os
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,7 +20,7 @@ from assets import jobs
 from assets.core import Core, StripeAccess
 from assets.definitions import Overrides, build_defs
 from assets.instance import told_of_database
-from assets.partitions import book_month, range_tags, register
+from assets.partitions import RANGE_START_TAG, book_month, range_tags, register
 from assets.planning import Days, days_to_pull, last_known_clock
 from assets.resources import WAIT_SECONDS, open_lake
 from assets.sensors import HEADLESS_TAG
@@ -27,6 +29,7 @@ from reconciliation.errors import DefectError, InputsMissingError, SettingsError
 from reconciliation.lake import Lake
 from reconciliation.months import months_to_compute
 
+logger = logging.getLogger(__name__)
 Tell = Callable[[str], None]
 UNFINISHED = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING]
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -121,11 +124,14 @@ class Executor:
         """
         run_id = str(uuid.uuid4())
         marks = {**(tags or {}), HEADLESS_TAG: str(self.lake.root.resolve()), "reconciliation/process": str(os.getpid())}
-        definition = self.definitions.resolve_job_def(job)
+        definition, began = self.definitions.resolve_job_def(job), time.monotonic()
         try:
             definition.execute_in_process(run_config={**QUIET, **(config or {})}, instance=self.instance, partition_key=partition, tags=marks, run_id=run_id)
         except DagsterAssetCheckFailedError as error:
             raise DefectError(self._broken_rules(run_id)) from error
+        finally:
+            facts = {"run_id": run_id, "job": job, "partition": partition or marks.get(RANGE_START_TAG, ""), "seconds": round(time.monotonic() - began, 3)}
+            logger.info("run of %s ended", job, extra={"facts": facts})
 
     def _broken_rules(self, run_id: str) -> str:
         records = self.instance.all_logs(run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION)

@@ -1,6 +1,7 @@
 """The night: at a quarter past one in the books' zone every account is pulled; what follows is started by sensors."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
@@ -10,14 +11,28 @@ from assets.planning import days_to_pull, last_known_clock
 from assets.resources import SettingsResource, open_lake
 
 NIGHT_CRON = "15 1 * * *"
+NIGHT_HOURS_MAX = 25
+"""From one night to the next, on the day that the clock is put back."""
 
 
-def build(zone: str, pull: UnresolvedAssetJobDefinition) -> dg.ScheduleDefinition:
-    """Assemble the schedule."""
+def build(zone: str, pull: UnresolvedAssetJobDefinition, *, now: Callable[[], datetime]) -> dg.ScheduleDefinition:
+    """Assemble the schedule.
+
+    Args:
+        zone: the books' time zone.
+        pull: the job that reads Stripe.
+        now: this machine's clock.
+    """
 
     @dg.schedule(name="night", cron_schedule=NIGHT_CRON, execution_timezone=zone, job=pull, default_status=dg.DefaultScheduleStatus.RUNNING)
-    def night(context: dg.ScheduleEvaluationContext, settings: SettingsResource) -> Iterator[dg.RunRequest]:
-        """Pull what is new and what can still change, one run an account."""
+    def night(context: dg.ScheduleEvaluationContext, settings: SettingsResource) -> Iterator[dg.RunRequest | dg.SkipReason]:
+        """Pull what is new and what can still change, one run an account.
+
+        After an outage Dagster evaluates the nights that were missed; the last one pulls all their days, so the others have nothing to do.
+        """
+        if now() - context.scheduled_execution_time > timedelta(hours=NIGHT_HOURS_MAX):
+            yield dg.SkipReason("A later night is due, and pulls the days of this one too.")
+            return
         known = settings.read()
         register(context.instance, known)
         lake = open_lake(known)

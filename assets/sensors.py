@@ -6,23 +6,28 @@ own hands (`HEADLESS_TAG`) are followed by nothing: the command does that itself
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from itertools import pairwise
 from typing import TypeAlias
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+from dagster._core.execution.plan.objects import StepFailureData
+from dagster_shared.error import SerializableErrorInfo
 
 from assets import jobs
+from assets.alerts import tell_alerts, watch
 from assets.partitions import PARTITION_TAG, RANGE_START_TAG, book_month, register, split_book_month
 from assets.planning import last_known_clock
 from assets.resources import SettingsResource, open_lake
 from reconciliation.config import Settings
 from reconciliation.lake import Lake
 from reconciliation.months import month_scope, months_to_compute
+from reconciliation.watch.alerts import FAILED_PROOF, FAILED_RUN, Alert
 
 INTERVAL_SECONDS = 30
+WATCH_SECONDS = 300
 HEADLESS_TAG = "reconciliation/headless"
 JobDefinition: TypeAlias = UnresolvedAssetJobDefinition
 TEMPORARY_SUFFIXES = (".tmp", ".part")
@@ -30,7 +35,7 @@ TEMPORARY_SUFFIXES = (".tmp", ".part")
 
 def build(made: dict[str, JobDefinition]) -> list[dg.SensorDefinition]:
     """Assemble the sensors over the jobs."""
-    return [_after_pull(made), _after_month(made), _inbox(made), _alert()]
+    return [_after_pull(made), _after_month(made), _inbox(made), _alert(), _watch()]
 
 
 def open_months(lake: Lake, settings: Settings) -> list[str]:
@@ -132,21 +137,45 @@ def _alert() -> dg.SensorDefinition:
         name="alert",
         minimum_interval_seconds=INTERVAL_SECONDS,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Write a line for every run that failed.",
+        description="Tell of every run that failed.",
     )
     def alert(context: dg.RunFailureSensorContext, settings: SettingsResource) -> None:
-        write_alert(settings.read(), context.dagster_run, at=datetime.now(UTC))
+        failures = [event.event_specific_data for event in context.get_step_failure_events()]
+        errors = [data.error for data in failures if isinstance(data, StepFailureData) and data.error is not None]
+        tell_alerts(settings.read(), [describe_failure(context.dagster_run, errors)], at=datetime.now(UTC))
 
     return alert
 
 
-def write_alert(settings: Settings, run: dg.DagsterRun, *, at: datetime) -> None:
-    """Append a line to `alerts.log` beside the lake: when, which job and partition, where to look. No message, since one may quote a row."""
-    path = open_lake(settings).root.parent / "alerts.log"
-    path.parent.mkdir(parents=True, exist_ok=True)
+def describe_failure(run: dg.DagsterRun, errors: Iterable[SerializableErrorInfo]) -> Alert:
+    """Say which job and partition failed and where to look. Of an error its name alone, since a message may quote a row."""
+    names = sorted({link.cls_name for error in errors for link in _chain(error) if link.cls_name})
+    kind = FAILED_PROOF if "IncompletePullError" in names else FAILED_RUN
     partition = run.tags.get(PARTITION_TAG) or run.tags.get(RANGE_START_TAG, "-")
-    with path.open("a", encoding="utf-8") as handle:
-        handle.write(f"{at:%Y-%m-%dT%H:%M:%SZ} {run.job_name} {partition} failed; see run {run.run_id} in Dagster, or repeat it with reconcile run\n")
+    message = f"{run.job_name} {partition} failed; see: reconcile story {run.run_id}; mend what it names, and repeat it with reconcile run"
+    return Alert(kind, f"{kind}/{run.run_id}", message, {"job": run.job_name, "partition": partition, "run_id": run.run_id, "errors": names})
+
+
+def _chain(error: SerializableErrorInfo) -> Iterator[SerializableErrorInfo]:
+    link: SerializableErrorInfo | None = error
+    while link is not None:
+        yield link
+        link = link.cause
+
+
+def _watch() -> dg.SensorDefinition:
+    @dg.sensor(
+        name="watch",
+        minimum_interval_seconds=WATCH_SECONDS,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Tell of what stands out: a failed proof, a late pull or file, an old or material exception, drift, something unexplained.",
+    )
+    def look(context: dg.SensorEvaluationContext, settings: SettingsResource) -> dg.SkipReason:  # noqa: ARG001 - Dagster's signature
+        known = settings.read()
+        new = watch(open_lake(known), known, now=datetime.now(UTC))
+        return dg.SkipReason(f"{len(new)} new alert(s): {', '.join(sorted({alert.kind for alert in new}))}." if new else "Nothing new stands out.")
+
+    return look
 
 
 def _digest(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Dagster's web server with the review page at `/review`: one process, one origin, one address to bookmark.
+"""Dagster's web server with the review page at `/review` and numbers for Prometheus at `/metrics`: one process, one origin, one address to bookmark.
 
 `DagsterWebserver.build_routes` is no public interface: the minor version is pinned and a smoke test guards it. The page decides through the sealed
 log alone and asks for its own codes, so it stays writable where Dagster itself is read-only. Run alone: `python -m assets.web --port 3000 --read-only`.
@@ -20,7 +20,9 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse
 from starlette.routing import BaseRoute, Mount, Route
 
+from assets import metrics
 from assets.links import LOCATION
+from assets.logs import configure_logs
 from assets.review import open_desk
 from reconciliation.review.desk import Desk
 from reconciliation.review.page.app import build_app
@@ -40,11 +42,12 @@ class ReviewWebserver(DagsterWebserver[Any, Any]):
 
     def __init__(self, context: IWorkspaceProcessContext[Any], desk: Desk) -> None:
         super().__init__(context, live_data_poll_rate=POLL_MILLISECONDS)
-        self._desk = desk
+        self._desk, self._instance = desk, context.instance
 
     def build_routes(self) -> list[BaseRoute]:
         """Return all routes; Dagster's last one takes every address, so ours come first."""
-        return [Mount(ROOT, app=build_app(self._desk)), Route(ROOT, _to_the_page), *super().build_routes()]  # type: ignore[no-untyped-call]
+        own = [Mount(ROOT, app=build_app(self._desk)), Route(ROOT, _to_the_page), metrics.route(self._instance, lambda: self._desk.settings)]
+        return [*own, *super().build_routes()]  # type: ignore[no-untyped-call]
 
 
 def make_application(context: IWorkspaceProcessContext[Any], desk: Desk) -> Starlette:
@@ -83,6 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--workspace", type=Path, default=Path(WORKSPACE))
     parser.add_argument("--read-only", action="store_true", help="Dagster refuses launches and changes; the review page does not.")
     given = parser.parse_args(arguments)
+    configure_logs()
     serve(given.workspace, host=given.host, port=given.port, is_read_only=given.read_only)
 
 

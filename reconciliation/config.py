@@ -173,6 +173,19 @@ class Journals(_Section):
         return value
 
 
+class Watch(_Section):
+    """From when on somebody is told, and by which program."""
+
+    pull_lag_hours: int = Field(default=30, ge=1)
+    # Behind Stripe's data, which has every day: a week holds two days on which no bank books.
+    file_late_days: int = Field(default=5, ge=1)
+    exception_age_days: int = Field(default=30, ge=1)
+    # Where each alert is appended as a line; empty is alerts.jsonl beside the lake.
+    alerts: str = ""
+    # A program and its arguments, which gets the line on its standard input. Empty: none is started.
+    alert_command: tuple[str, ...] = ()
+
+
 class Settings(_Section):
     """All settings, with the folder that relative paths are taken from."""
 
@@ -188,6 +201,7 @@ class Settings(_Section):
     classifier: Classifier = Classifier()
     review: Review = Review()
     journals: Journals = Journals()
+    watch: Watch = Watch()
     folder: Path = Path()
 
     @property
@@ -272,6 +286,23 @@ def review_key() -> str:
 def postgres_url() -> str | None:
     """Return the PostgreSQL URL for Dagster's storage, or None for SQLite."""
     return os.environ.get("DAGSTER_POSTGRES_URL") or None
+
+
+def alert_webhook() -> str:
+    """Return the address that alerts are posted to, or an empty text; it is a secret, since who knows it can post there."""
+    return os.environ.get("RECONCILIATION_ALERT_WEBHOOK", "").strip()
+
+
+def logs_as_json() -> bool:
+    """Tell whether progress and logs are written as one JSON object a line.
+
+    Raises:
+        SettingsError: `RECONCILIATION_LOG` is neither text nor json.
+    """
+    asked = os.environ.get("RECONCILIATION_LOG", "text").strip() or "text"
+    if asked not in ("text", "json"):
+        raise SettingsError(f"RECONCILIATION_LOG is {asked!r}; it is text (the default) or json")
+    return asked == "json"
 
 
 def _check_books(path: Path, settings: Settings) -> None:

@@ -9,8 +9,9 @@ import sys
 
 import typer
 
-from assets.cli import audit, company, doctor, files, model, month, replay, review, serve, sign, spreadsheet
+from assets.cli import audit, company, doctor, files, model, month, replay, review, serve, sign, spreadsheet, story
 from assets.cli.output import tell
+from assets.logs import configure_logs
 from reconciliation.errors import ReconciliationError
 
 app = typer.Typer(
@@ -31,6 +32,7 @@ serve.register(app)
 doctor.register(app)
 audit.register(app)
 replay.register(app)
+story.register(app)
 
 
 def main() -> None:
@@ -42,6 +44,7 @@ def main() -> None:
     # Nearly all that a run allocates (modules, plans of the orchestrator) lives to its end; to look for cycles in it every 700 objects took a tenth of its time.
     gc.set_threshold(50_000, 20, 20)
     try:
+        configure_logs()
         app()
     except ReconciliationError as error:
         tell(f"reconcile: {error}")

@@ -1,5 +1,6 @@
 """Commands of a month: run, open, close lock, close status."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -34,7 +35,9 @@ def run(
 
     Example: reconcile run --period 2026-10
     """
+    from assets.alerts import watch
     from assets.instance import open_instance
+    from assets.resources import open_lake
     from assets.run import run_month
     from reconciliation.months import month_scope
 
@@ -43,6 +46,8 @@ def run(
         outcome = run_month(
             config, period, instance=instance, as_of=parse_day(as_of, flag="--as-of"), pull=not no_pull, accept_incomplete=accept_incomplete, tell=tell
         )
+    for alert in watch(open_lake(settings), settings, now=datetime.now(UTC)):
+        tell(f"alert: {alert.message}")
     lake = Lake(settings.path(settings.storage.lake))
     statements = [frame for book in settings.books if (frame := lake.read(month_scope(book.name, period), "statement")) is not None]
     is_incomplete = any(lake.facts(month_scope(book.name, period)).get("accepted_incomplete") for book in settings.books)
@@ -95,13 +100,9 @@ def lock(period: Annotated[str, typer.Argument(help="Accounting month, such as 2
 
     Example: reconcile close lock 2026-10
     """
-    from reconciliation.months import lock_month, write_package
+    from reconciliation.keeper import MonthKeeper
 
-    settings = read_settings(config)
-    lake = Lake(settings.path(settings.storage.lake))
-    with lake.writer(wait_seconds=LOCK_WAIT_SECONDS):
-        lock_month(lake, settings, period)
-        package = write_package(lake, settings, period, as_version=True)
+    package = MonthKeeper(lambda: read_settings(config)).lock(period)
     if json:
         say_json({"period": period, "state": "locked", "package": str(package)})
         return

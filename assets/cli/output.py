@@ -1,12 +1,17 @@
 """Results and progress as people read them: results to stdout, progress to stderr."""
 
 import json
+import logging
 import sys
 from typing import Any
 
 import polars as pl
 
+from reconciliation.close.content import INCOMPLETE_NOTICE
+from reconciliation.config import logs_as_json
 from reconciliation.money import format_minor, readable_money
+
+logger = logging.getLogger(__name__)
 
 SECTIONS = {"books": "Books", "bridge": "Bridge: why Stripe and the ledger differ", "cash": "Cash: what is on its way to the bank"}
 NAMES = {
@@ -29,7 +34,10 @@ WIDTH = 15
 
 
 def tell(text: str) -> None:
-    """Print a line of progress."""
+    """Print a line of progress; as a JSON object where the environment asks for that."""
+    if logs_as_json():
+        logger.info("%s", text)
+        return
     print(text, file=sys.stderr, flush=True)
 
 
@@ -48,7 +56,7 @@ def statement_text(statement: pl.DataFrame, *, period: str, entity: str, is_inco
     blocks = []
     for (book, currency), part in statement.partition_by("book", "currency", maintain_order=True, as_dict=True).items():
         width = max(44, *(len(_name(row)) + 2 for row in part.to_dicts()))
-        head = f"{entity} · {period} · book {book} · {currency}" + (" · STRIPE'S DATA IS NOT COMPLETE (accepted)" if is_incomplete else "")
+        head = f"{entity} · {period} · book {book} · {currency}" + (f" · {INCOMPLETE_NOTICE}" if is_incomplete else "")
         lines = [head, "=" * len(head)]
         for section, rows in part.partition_by("section", maintain_order=True, as_dict=True).items():
             lines += ["", f"{SECTIONS[str(section[0])]:<{width}}" + f"{'items':>7}" + "".join(f"{name:>{WIDTH}}" for name in AMOUNTS)]

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from assets.cli import review
-from assets.cli.month import LOCK_WAIT_SECONDS, close
+from assets.cli.month import close
 from assets.cli.options import Config, Json
 from assets.cli.output import say, say_json
 from reconciliation.errors import LockedPeriodError
@@ -67,7 +67,7 @@ def unlock(
 
     Example: reconcile close unlock 2026-10 --by anna --reason "a sale was posted into October after the close"
     """
-    from reconciliation.months import unlock_month
+    from reconciliation.keeper import MonthKeeper
 
     office = review.Office(config)
     if by:
@@ -80,8 +80,7 @@ def unlock(
         return
     if not approved_unlocks(office.log.entries(), period):
         raise LockedPeriodError(f"{period}: nobody has asked to re-open it, or no second person has agreed; ask with --by NAME --reason TEXT")
-    with office.lake.writer(wait_seconds=LOCK_WAIT_SECONDS):
-        unlock_month(office.lake, office.settings, period)
+    MonthKeeper(lambda: office.settings).reopen(period)
     if json:
         say_json({"period": period, "state": "open"})
         return

@@ -26,6 +26,7 @@ ACTIONS = {
     "restatement": "Decide whether the locked month must be restated.",
     "": "Find out what it is.",
 }
+ACTION_AMBIGUOUS = "Find out which of them belong together, and match those by hand."
 PEOPLE = ["prepared_by", "prepared_at", "approved_by", "approved_at", "decision_reason"]
 """Who decided about a break, when and why; blank until somebody has."""
 
@@ -53,7 +54,9 @@ def explain_breaks(population: Population, matching: Matching, carried: CarriedI
     """Find what is open, why it could be, and what the classifier may look at."""
     items = pl.concat([population.items, matching.residuals]).sort("leg", "item_id")
     references = pl.concat([population.references, matching.residual_references]).sort("leg", "item_id", "kind", "value")
-    around = Surroundings(items, references, matching.members, population.evidence, population.evidence_references, carried.explained, month.cut_off_on, rates)
+    around = Surroundings(
+        items, references, matching.members, population.evidence, population.evidence_references, carried.explained, month.cut_off_on, rates, matching.ambiguous
+    )
     open_facts = group_breaks(name_kinds(gather_facts(around))).sort("leg", "item_id")
     features = compute_features(open_facts, period_first_day=pl.lit(month.calendar.first_day(month.period)))
     return Explained(items, references, open_facts, find_period_differences(matching.members, items), features)
@@ -96,6 +99,7 @@ def describe_breaks(scored: pl.DataFrame, explained: Explained, month: Month) ->
                 "reasons",
                 "counterparty",
                 "reference",
+                "ambiguity",
                 *PEOPLE,
             )
         ),
@@ -127,8 +131,11 @@ def describe_breaks(scored: pl.DataFrame, explained: Explained, month: Month) ->
     both = pl.concat([described, across], how="diagonal_relaxed")
     at_stake = pl.when(pl.col("kind") == "period_difference").then(pl.col("counter_amount_minor").abs()).otherwise(pl.col("amount_minor").abs())
     complete = both.with_columns(
+        reasons=pl.when(pl.col("kind") == "ambiguous_match").then(pl.concat_list("ambiguity", "reasons")).otherwise("reasons"),
         age_days=(pl.lit(month.cut_off_on) - pl.col("date")).dt.total_days(),
         money_at_risk_minor=(at_stake * pl.col("probability_true_exception") + 0.5).floor().cast(pl.Int64),
-        suggested_action=pl.col("nature").replace_strict(list(ACTIONS), list(ACTIONS.values()), default=ACTIONS[""], return_dtype=pl.String),
+        suggested_action=pl.when(pl.col("kind") == "ambiguous_match")
+        .then(pl.lit(ACTION_AMBIGUOUS))
+        .otherwise(pl.col("nature").replace_strict(list(ACTIONS), list(ACTIONS.values()), default=ACTIONS[""], return_dtype=pl.String)),
     )
     return Break.validate(complete.select(Break.column_names()).sort("break_id"), cast=True)

@@ -4,13 +4,14 @@ Which other line has the same reference, the same amount, the opposite amount; h
 the exchange rates of those days allow. No ids and no row order.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
 import polars as pl
 
 from reconciliation.normalize.translation import add_translation_band
 from reconciliation.rates import Rates
+from reconciliation.schemas.items import AmbiguousItem
 
 NEAR_DAYS = 31
 SUMMARY_MEMBERS_MIN = 4
@@ -29,6 +30,7 @@ class Surroundings:
         earlier: what was known of the open items of the month before; a residual's match is not looked at again.
         cut_off_on: last day of the period.
         rates: exchange rates.
+        ambiguous: `AmbiguousItem`.
     """
 
     items: pl.DataFrame
@@ -39,13 +41,14 @@ class Surroundings:
     earlier: pl.DataFrame
     cut_off_on: date
     rates: Rates
+    ambiguous: pl.DataFrame = field(default_factory=AmbiguousItem.create_empty)
 
 
 def gather_facts(around: Surroundings) -> pl.DataFrame:
     """Gather the facts of every open item.
 
     Returns:
-        The open `Item` rows with the fact columns.
+        The open `Item` rows with the fact columns; `ambiguous_group` and `ambiguity` (why) are blank for all that is in no ambiguous group.
     """
     still_open = around.items.join(around.members, on=["leg", "item_id"], how="anti")
     facts = still_open.with_columns(
@@ -64,6 +67,8 @@ def gather_facts(around: Surroundings) -> pl.DataFrame:
     facts = facts.with_columns(has_arrived=(pl.col("leg") == "books") & pl.col("payout_id").is_in(arrived.implode()) & (pl.col("category") == "payout"))
     for part in (_repeated(around, still_open), _other_side(around, still_open), _differences(around, still_open), _neighbours(around, still_open)):
         facts = facts.join(part, on=["leg", "item_id"], how="left")
+    unclear = around.ambiguous.select("leg", "item_id", ambiguous_group=pl.col("group").cast(pl.String), ambiguity="evidence")
+    facts = facts.join(unclear, on=["leg", "item_id"], how="left").with_columns(pl.col("ambiguous_group", "ambiguity").fill_null(""))
     flags = [name for name, dtype in facts.schema.items() if dtype == pl.Boolean]
     counts = [name for name in facts.columns if name.startswith("n_")]
     return facts.with_columns(*(pl.col(name).fill_null(value=False) for name in flags), *(pl.col(name).fill_null(0) for name in counts)).with_columns(

@@ -1,7 +1,7 @@
 """Open items with kinds -> breaks; matches across months -> breaks of their own.
 
 A break is the largest set of open items of one leg, kind and currency that share a balance transaction, else a ledger
-document, else a payout; or one residual or opening difference; or a match whose ledger line lies in a month before its
+document, else a payout; or one residual or opening difference; or one ambiguous group; or a match whose ledger line lies in a month before its
 component's.
 """
 
@@ -14,7 +14,8 @@ def group_breaks(open_items: pl.DataFrame) -> pl.DataFrame:
     """Add `break_id` to open items; it comes from the members and the leg."""
     own = pl.col("side").is_in(["residual", "opening", "bank"])
     key = (
-        pl.when(own).then(pl.concat_str([pl.lit("item"), pl.col("item_id")], separator=":"))
+        pl.when(pl.col("ambiguous_group") != "").then(pl.concat_str([pl.lit("ambiguous"), pl.col("ambiguous_group")], separator=":"))
+        .when(own).then(pl.concat_str([pl.lit("item"), pl.col("item_id")], separator=":"))
         .when(pl.col("balance_transaction_id") != "").then(pl.concat_str([pl.lit("bt"), pl.col("balance_transaction_id")], separator=":"))
         .when(pl.col("document") != "").then(pl.concat_str([pl.lit("doc"), pl.col("document")], separator=":"))
         .when(pl.col("payout_id") != "").then(pl.concat_str([pl.lit("po"), pl.col("payout_id")], separator=":"))

@@ -69,7 +69,8 @@ def name_kinds(facts: pl.DataFrame) -> pl.DataFrame:
     """Add `kind`, `expected_cause`, `expected_nature`, `exception_cause`, `exception_nature` to open items with facts."""
     side, cash = pl.col("side"), pl.col("leg") == "cash"
     kind = (
-        pl.when(side == "opening").then(pl.lit("opening_difference"))
+        pl.when(pl.col("ambiguous_group") != "").then(pl.lit("ambiguous_match"))
+        .when(side == "opening").then(pl.lit("opening_difference"))
         .when((side == "residual") & cash).then(pl.lit("bank_amount_difference"))
         .when(side == "residual").then(pl.lit("amount_difference"))
         .when(side == "bank").then(pl.lit("bank_not_in_stripe"))
@@ -99,6 +100,7 @@ def _name_causes(facts: pl.DataFrame) -> pl.DataFrame:
     )
     overdue = pl.col("days_overdue") > PAYOUT_GRACE_DAYS
     rules: list[tuple[pl.Expr, tuple[str, str, str, str]]] = [
+        (pl.col("kind") == "ambiguous_match", ("", "", "", "")),
         (pl.col("kind") == "opening_difference", ("opening_difference", "", "", "")),
         (pl.col("item_id").str.contains(RESTATED, literal=True), ("", "", "changed_after_close", "restatement")),
         (pl.col("is_accrual"), ("accrual_release", "timing", "", "")),

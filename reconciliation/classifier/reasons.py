@@ -28,11 +28,13 @@ class Words:
         fact: the sentence where the value is present (a boolean: true); `{value}` stands for the value.
         otherwise: the sentence where it is missing, an empty category or false.
         shown_as: how a number is written: whole, one decimal, or as a percentage.
+        values: how the values of a closed list are said; others as they are, without underscores.
     """
 
     fact: str
     otherwise: str
     shown_as: Literal["whole", "decimal", "percent"] = "whole"
+    values: tuple[tuple[str, str], ...] = ()
 
 
 WORDS: dict[str, Words] = {
@@ -49,14 +51,14 @@ WORDS: dict[str, Words] = {
     ),
     "days_to_cut_off_of_month": Words("Dated {value} days before the cut-off (31 means earlier)", "Its date is unknown"),
     "months_carried": Words("Months since the one it belongs to: {value}", "It is of this month"),
-    "share_matched_same_day": Words("Of its sort and day, {value} are matched", "It is the only one of its sort that day", "percent"),
-    "share_matched_since": Words("Of its sort from that day on, {value} are matched", "Nothing of its sort came that day or later", "percent"),
+    "share_matched_same_day": Words("{value} of what is like it that day found a partner", "Nothing else like it came that day", "percent"),
+    "share_matched_since": Words("{value} of what is like it since that day found a partner", "Nothing like it came that day or later", "percent"),
     "has_reference": Words("It carries a reference", "It carries no reference"),
     "has_counterparty": Words("It names a counterparty", "It names no counterparty"),
     "is_repeated": Words("An earlier line has the same amount and reference or text", "No earlier line repeats it"),
     "has_reference_other_side": Words("An open line on the other side carries its reference", "No open line on the other side carries its reference"),
     "is_reversed_sign": Words("The other side has the same reference and amount with the opposite sign", "No line with the opposite sign fits it"),
-    "is_on_other_account": Words("The same reference and amount are posted on another account", "It is on no other account"),
+    "is_on_other_account": Words("The same reference and amount are posted on another account", "No other account has a posting like it"),
     "is_converted": Words("The payment was made in another currency", "No conversion is involved"),
     "is_within_rates": Words("The exchange rates of those days explain the amount", "No exchange rate explains the amount"),
     "is_digit_swap": Words("The difference is a multiple of nine, as when two digits are swapped", "It is no swap of two digits"),
@@ -67,7 +69,11 @@ WORDS: dict[str, Words] = {
     "is_debit": Words("It lowers its side's balance", "It raises its side's balance"),
     "kind": Words("The kind of difference: {value}", "The kind of difference is unknown"),
     "category": Words("Stripe reports it as {value}", "It is no Stripe transaction"),
-    "possible_causes": Words("Causes that its facts allow: {value}", "Its facts say nothing of a cause"),
+    "possible_causes": Words(
+        "Its facts fit {value}",
+        "Its facts say nothing of a cause",
+        values=(("expected", "an expected difference only"), ("exception", "an error only"), ("both", "an expected difference as well as an error")),
+    ),
     "component": Words("It is the {value} part of a transaction", "It is no part of a Stripe transaction"),
 }
 
@@ -122,12 +128,17 @@ def _say(chosen: pl.DataFrame, column: pl.Series, feature: Feature) -> pl.DataFr
     if feature.type == "boolean":
         fact, absent = pl.lit(words.fact), ~value.fill_null(value=False)
     else:
-        shown = _number(value.cast(pl.Float64), words) if feature.type == "numeric" else value.cast(pl.String).str.replace_all("_", " ")
+        shown = _number(value.cast(pl.Float64), words) if feature.type == "numeric" else _category(value.cast(pl.String), words)
         absent = value.cast(pl.Float64).is_nan().fill_null(value=True) if feature.type == "numeric" else value.cast(pl.String).fill_null("") == ""
         fact = pl.concat_str([pl.lit(before), shown, pl.lit(after)])
     text = pl.when(absent).then(pl.lit(words.otherwise)).otherwise(fact.str.replace(r"\b1 days\b", "1 day"))
     direction = pl.when("raises").then(pl.lit(RAISES)).otherwise(pl.lit(LOWERS))
     return values.select("row", "rank", text=pl.concat_str([text, direction]))
+
+
+def _category(value: pl.Expr, words: Words) -> pl.Expr:
+    said = dict(words.values)
+    return value.replace_strict(list(said), list(said.values()), default=value.str.replace_all("_", " ")) if said else value.str.replace_all("_", " ")
 
 
 def _number(value: pl.Expr, words: Words) -> pl.Expr:

@@ -1,6 +1,7 @@
 """What an auditor asks of a package: period, cut-off, inputs with hashes, proofs, versions (`manifest.json`)."""
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -15,8 +16,8 @@ RETIRED = ["retired", "superseded"]
 
 
 def hash_settings(settings: Settings) -> str:
-    """Hash everything in the settings that can change a result: not where or how fast Stripe is reached, or where the folder lies."""
-    content = settings.model_dump(mode="json", exclude={"folder": True, "stripe": {"api_base", "requests_per_second"}})
+    """Hash everything in the settings that can change a result: not where or how fast Stripe is reached, where the folder lies, or whom alerts reach."""
+    content = settings.model_dump(mode="json", exclude={"folder": True, "watch": True, "stripe": {"api_base", "requests_per_second"}})
     return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
@@ -49,6 +50,15 @@ def describe_month(sources: Sources, month: Month, *, model: str, proofs: pl.Dat
         "materiality": f"{month.settings.close.materiality} {month.settings.entity.currency}",
         "inputs": [*_files(sources), *_stripe(sources, month)],
     }
+
+
+def summarize_manifest(folder: Path) -> dict[str, Any]:
+    """Return what identifies a written package: the hash that is signed, versions, the head of the decision log, and each input with its hash."""
+    manifest = orjson.loads((folder / "manifest.json").read_bytes())
+    inputs = [
+        {"book": book["book"], **{name: one[name] for name in ("path", "sha256", "rows", "rows_used")}} for book in manifest["books"] for one in book["inputs"]
+    ]
+    return {**{name: manifest[name] for name in ("package_sha256", "settings_sha256", "code_version", "model", "decision_log")}, "inputs": inputs}
 
 
 def combine(descriptions: list[dict[str, Any]]) -> dict[str, Any]:

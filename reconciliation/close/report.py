@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 import polars as pl
 
 from reconciliation.close import charts
+from reconciliation.close.cause_words import say_cause, say_causes, say_line
 from reconciliation.close.content import Content
 from reconciliation.close.fees import with_price_words
 from reconciliation.close.sheet import words
@@ -29,7 +30,8 @@ tr.sum td { font-weight: bold; border-top: 1px solid #1f2933; }
 .tiles { display: flex; flex-wrap: wrap; gap: 12px; margin: 14px 0; } .tile { border: 1px solid #d5dce2; border-radius: 6px; padding: 10px 14px; min-width: 135px; }
 .tile b { display: block; font-size: 19px; font-variant-numeric: tabular-nums; } .tile span { color: #5b6770; font-size: 12px; } .bad { background: #fbe3e3; border-color: #d99; }
 .good { background: #e3f4e8; border-color: #9c9; } .side { display: flex; flex-wrap: wrap; gap: 28px; align-items: flex-start; } img { max-width: 100%; height: auto; }
-@page { size: A4; margin: 14mm 12mm; } @media print { body { padding: 0; font-size: 12px; } h2 { break-after: avoid; } .side, table, img { break-inside: avoid; } }
+.notice { background: #fbe3e3; border: 1px solid #d99; padding: 6px 10px; font-weight: bold; max-width: none; }
+@page { size: A4; margin: 14mm 12mm; } @media print { .notice { position: fixed; bottom: -10mm; left: 0; margin: 0; padding: 1px 6px; } body { padding: 0; font-size: 12px; } h2 { break-after: avoid; } .side, table, img { break-inside: avoid; } }
 """
 
 
@@ -38,7 +40,7 @@ def make_report(content: Content) -> bytes:
     manifest = content.manifest
     entity, period = str(manifest["entity"]), str(manifest["period"])
     statement = content.table("statement.csv")
-    parts = [f"<h1>{_text(entity)}: Stripe against the books, {_text(period)}</h1>", _sources(content)]
+    parts = [f"<h1>{_text(entity)}: Stripe against the books, {_text(period)}</h1>", *_notice(content), _sources(content)]
     blocks = [(str(book), str(currency)) for book, currency in statement.select("book", "currency").unique(maintain_order=True).iter_rows()]
     for block in blocks:
         parts += _block(content, block, is_alone=len(blocks) == 1)
@@ -46,6 +48,11 @@ def make_report(content: Content) -> bytes:
     body = "\n".join(parts)
     page = f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{_text(entity)} {_text(period)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n'
     return page.encode()
+
+
+def _notice(content: Content) -> list[str]:
+    """Return the mark of an incomplete pull; printed, it stands on every page."""
+    return [f'<p class="notice">{_text(content.notice)}</p>'] if content.notice else []
 
 
 def _sources(content: Content) -> str:
@@ -91,8 +98,9 @@ def _tiles(statement: pl.DataFrame, breaks: pl.DataFrame, currency: str) -> str:
 
 
 def _waterfall(statement: pl.DataFrame, currency: str, name: str) -> list[str]:
-    lines = bridge_lines(statement).with_columns(
-        label=pl.concat_str([pl.col("nature"), pl.col("cause").str.replace_all("_", " ")], separator=": ").str.strip_prefix(": ")
+    lines = bridge_lines(statement)
+    lines = lines.with_columns(
+        label=pl.Series([say_line(nature or "", cause) for nature, cause in lines.select("nature", "cause").iter_rows()], dtype=pl.String)
     )
     heading = f"<h2>{_text(name)}Why Stripe and the ledger differ</h2>"
     if lines.is_empty():
@@ -131,10 +139,10 @@ def _risk(breaks: pl.DataFrame, currency: str, name: str) -> list[str]:
     )
     if causes.is_empty():
         return [heading, "<p>No open case has money at risk.</p>"]
-    shown = causes.head(ROWS_MAX).with_columns(label=pl.col("cause").str.replace_all("_", " "))
+    shown = causes.head(ROWS_MAX).with_columns(label=say_causes())
     largest = breaks.sort("money_at_risk", "break_id", descending=[True, False]).head(8).to_dicts()
     rows = [
-        [words(row["cause"]), row["reference"] or row["counterparty"], str(row["date"]), readable_money(row["amount"], currency), row["suggested_action"]]
+        [say_cause(row["cause"]), row["reference"] or row["counterparty"], str(row["date"]), readable_money(row["amount"], currency), row["suggested_action"]]
         for row in largest
     ]
     picture = _picture(charts.draw_money(shown, currency, label="label", amount="money_at_risk", title="money at risk"), "money at risk by cause")

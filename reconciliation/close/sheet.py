@@ -47,6 +47,7 @@ class Footing:
     entity: str
     period: str
     digest: str
+    notice: str = ""
 
 
 class Workbook:
@@ -99,9 +100,10 @@ class Sheet:
         self.page.set_margins(left=0.4, right=0.4, top=0.7, bottom=0.6)
         footing = workbook.footing
         entity, period = (text.replace("&", "&&") for text in (footing.entity, footing.period))
-        self.page.set_header(f"&L&9{entity}&C&9{name.replace('&', '&&')}&R&9 {period}")
+        named = " · ".join(text for text in (name.replace("&", "&&"), footing.notice) if text)
+        self.page.set_header(f"&L&9{entity}&C&9{named}&R&9 {period}")
         self.page.set_footer(f"&L&8package {footing.digest}&R&8page &P of &N")
-        self.page.write_string(0, 0, title, workbook.style(bold=True, font_size=13))
+        self.page.write_string(0, 0, " · ".join(text for text in (title, footing.notice) if text), workbook.style(bold=True, font_size=13))
 
     def text(self, row: int, column: int, value: str, **style: Any) -> None:
         """Write a text."""
@@ -127,11 +129,22 @@ class Sheet:
         self.page.conditional_format(row, column, row, column, {"type": "cell", "criteria": "==", "value": 0, "format": good})
         self.page.conditional_format(row, column, row, column, {"type": "cell", "criteria": "!=", "value": 0, "format": bad})
 
-    def headings(self, row: int, names: Sequence[str], *, first: int = 0, right: Collection[str] = ()) -> None:
-        """Write a row of headings; those of numbers stand on the right, above them."""
+    def headings(self, row: int, names: Sequence[str], *, first: int = 0, right: Collection[str] = (), stepped: Collection[str] = ()) -> None:
+        """Write a row of headings; those of numbers stand on the right, above them, those of stepped texts a step in from the left."""
         for column, name in enumerate(names, start=first):
             side = "right" if name in right else "left"
-            self.text(row, column, name, bold=True, bg_color=PALE, bottom=1, border_color=LINE, text_wrap=True, align=side)
+            self.text(
+                row,
+                column,
+                name,
+                bold=True,
+                bg_color=PALE,
+                bottom=1,
+                border_color=LINE,
+                text_wrap=True,
+                align=side,
+                indent=int(side == "left" and name in stepped),
+            )
 
     def widths(self, widths: Sequence[float]) -> None:
         """Set the columns' widths."""
@@ -158,7 +171,7 @@ class Sheet:
         added = [(place, column) for place, column in enumerate(columns) if column.is_added]
         head = 2 + (max(len(currencies), 1) if added else 0)
         numbers = [column.heading for column in columns if column.kind in ("money", "count", "ratio")]
-        self.headings(head, [column.heading for column in columns], right=numbers)
+        self.headings(head, [column.heading for column in columns], right=numbers, stepped=[column.heading for column in columns])
         self.widths([column.width for column in columns])
         blocks = self._write_cells(ordered, columns, head + 1)
         for number, (currency, (first, last)) in enumerate(blocks.items()):
@@ -178,7 +191,8 @@ class Sheet:
     def _write_cells(self, frame: pl.DataFrame, columns: Sequence[Column], start: int) -> dict[str, tuple[int, int]]:
         blocks: dict[str, tuple[int, int]] = {}
         has_money = any(column.kind == "money" for column in columns)
-        plain, dates = self.workbook.style(), self.workbook.style(num_format="yyyy-mm-dd", align="left")
+        # A step in from the left: else a text touches the number in the column before it.
+        plain, dates = self.workbook.style(align="left", indent=1), self.workbook.style(num_format="yyyy-mm-dd", align="left", indent=1)
         counts, ratios = self.workbook.style(num_format="#,##0"), self.workbook.style(num_format="0.00%")
         currencies = frame["currency"].to_list() if "currency" in frame.columns else [""] * frame.height
         money = {code: (self.workbook.money(code), 10 ** currency_exponent(code)) for code in set(currencies)} if has_money else {}

@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from reconciliation.close.cause_words import say_cause, say_causes, say_line
 from reconciliation.close.content import Content
 from reconciliation.close.fees import with_price_words
 from reconciliation.close.sheet import LINE, PALE, ROWS_MAX, Column, Footing, Sheet, Workbook, area, cell, shown_columns, words
@@ -23,7 +24,7 @@ NATURES = ["timing", "entry", "reclass", "correction", "claim", "restatement", "
 def make_workbook(content: Content) -> bytes:
     """Make the workbook of a package; the same content gives the same bytes."""
     manifest = content.manifest
-    book = Workbook(Footing(str(manifest["entity"]), str(manifest["period"]), str(manifest.get("package_sha256", ""))[:DIGEST_LENGTH]))
+    book = Workbook(Footing(str(manifest["entity"]), str(manifest["period"]), str(manifest.get("package_sha256", ""))[:DIGEST_LENGTH], content.notice))
     summary = book.sheet("Summary", f"{manifest['entity']}: Stripe, ledger and bank, {manifest['period']}", landscape=False)
     places = _bridge(book.sheet("Bridge", "Why Stripe and the ledger differ: nature, cause, item"), content)
     _summary(summary, content, places)
@@ -89,7 +90,7 @@ def _bridge_lines(
         if line["line"] == "unexplained":
             style = {"bold": True, "border": 2}
         target = places.get((*block, line["nature"], line["cause"]))
-        label = {"total": "total = closing difference"}.get(line["line"], words(line["line"]))
+        label = say_line(line["nature"], line["cause"]) if line["cause"] else {"total": "total = closing difference"}.get(line["line"], words(line["line"]))
         if target is None:
             sheet.text(number, 0, label, **style)
         else:
@@ -168,8 +169,9 @@ def _bridge(sheet: Sheet, content: Content) -> dict[tuple[str, str, str, str], i
         2,
         ["nature", "cause", "item", "date", "reference", "counterparty", "items", "amount", "accepted", "awaiting", "entry", "prior month", "change", "id"],
         right=("items", "amount", "accepted", "awaiting", "prior month", "change"),
+        stepped=("entry",),
     )
-    sheet.widths([12, 20, 26, 10, 14, 16, 6, 13, 13, 13, 16, 13, 13, 34])
+    sheet.widths([12, 20, 24, 10, 14, 16, 6, 13, 13, 13, 24, 13, 13, 34])
     sheet.page.outline_settings(True, False, False, False)
     items = content.table("open_items.csv").filter(pl.col("leg") == "books").with_columns(effect=EFFECT)
     rolled = content.table("rollforward.csv").filter(pl.col("leg") == "books")
@@ -220,7 +222,7 @@ def _cause(sheet: Sheet, line: Mapping[str, Any], own: pl.DataFrame, shown: pl.D
     rest = own.join(shown, on="item_id", how="anti")
     last = row + shown.height + (1 if rest.height else 0)
     style = {"bold": True, "bg_color": PALE}
-    for column, text in ((0, words(line["nature"])), (1, words(line["cause"] or line["line"])), (2, currency), (3, ""), (4, ""), (5, "")):
+    for column, text in ((0, words(line["nature"])), (1, say_cause(line["cause"] or line["line"])), (2, currency), (3, ""), (4, ""), (5, "")):
         sheet.text(row, column, text, **style)
     sheet.page.write_number(row, 6, line["items"], sheet.workbook.style(num_format="#,##0", **style))
     sums = {7: line["difference"], 8: line["accepted"], 9: line["awaiting"]}
@@ -228,7 +230,7 @@ def _cause(sheet: Sheet, line: Mapping[str, Any], own: pl.DataFrame, shown: pl.D
         # A plain sum: SUBTOTAL would leave out the rows that the outline hides, in some programs whatever its number is.
         sheet.formula(row, column, f"=SUM({area(row + 1, last, column)})", value, currency, **style)
     journals = own.filter(pl.col("journal_id") != "")["journal_id"].unique().sort().to_list()
-    sheet.text(row, 10, ", ".join(journals[:3]) + (" …" if len(journals) > 3 else ""), **style)
+    sheet.text(row, 10, " and ".join([*journals[:1], *([f"{len(journals) - 1} more"] if len(journals) > 1 else [])]), align="left", indent=1, **style)
     sheet.amount(row, 11, prior, currency, **style)
     sheet.formula(row, 12, f"={cell(row, 7)}-{cell(row, 11)}", line["difference"] - prior, currency, **style)
     sheet.text(row, 13, "", **style)
@@ -238,7 +240,7 @@ def _cause(sheet: Sheet, line: Mapping[str, Any], own: pl.DataFrame, shown: pl.D
         sheet.page.set_row(number, None, None, hidden)
         effect, is_accepted = item["effect"], item["disposition"] in accepted
         # Nature and cause stand on every item too, so that a filter on them keeps its rows.
-        texts = {0: words(line["nature"]), 1: words(line["cause"]), 2: item["description"] or item["side"], 4: item["reference"], 5: item["counterparty"]}
+        texts = {0: words(line["nature"]), 1: say_cause(line["cause"]), 2: item["description"] or item["side"], 4: item["reference"], 5: item["counterparty"]}
         for column, text in {**texts, 3: str(item["date"]), 10: item["journal_id"], 13: item["item_id"]}.items():
             if text:
                 sheet.text(number, column, text)
@@ -258,7 +260,7 @@ def _cause(sheet: Sheet, line: Mapping[str, Any], own: pl.DataFrame, shown: pl.D
 
 def _roll_forward(sheet: Sheet, content: Content) -> None:
     frame = content.table("rollforward.csv").with_columns(
-        check=pl.col("carried_in") + pl.col("new") - pl.col("settled") - pl.col("carried_out"), cause=pl.col("cause").str.replace_all("_", " ")
+        check=pl.col("carried_in") + pl.col("new") - pl.col("settled") - pl.col("carried_out"), cause=say_causes()
     )
     money = [Column(name.replace("_", " "), name, 15, "money", is_added=True) for name in ("carried_in", "new", "settled", "carried_out")]
     counts = [Column(f"{name.replace('_', ' ')} items", f"{name}_count", 10, "count") for name in ("carried_in", "new", "settled", "carried_out")]
@@ -277,7 +279,7 @@ def _open_items(sheet: Sheet, content: Content) -> None:
     order = pl.col("nature").replace_strict(NATURES, list(range(len(NATURES))), default=len(NATURES), return_dtype=pl.Int64)
     frame = (
         content.table("open_items.csv")
-        .with_columns(effect=EFFECT, cause=pl.col("cause").str.replace_all("_", " "), kind=pl.col("kind").str.replace_all("_", " "))
+        .with_columns(effect=EFFECT, cause=say_causes(), kind=pl.col("kind").str.replace_all("_", " "))
         .sort("currency", order, pl.col("effect").abs(), "item_id", descending=[False, False, True, False])
     )
     columns = [
@@ -352,7 +354,8 @@ def _payouts(sheet: Sheet, content: Content) -> None:
 
 def _breaks(sheet: Sheet, content: Content, file: str) -> None:
     frame = content.table(file).with_columns(
-        *(pl.col(name).str.replace_all("_", " ") for name in ("kind", "cause", "disposition")),
+        *(pl.col(name).str.replace_all("_", " ") for name in ("kind", "disposition")),
+        cause=say_causes(),
         confidence=confidence_words(pl.col("probability_true_exception")),
     )
     columns = [

@@ -5,6 +5,7 @@ Nothing is stored, and nothing but `SettingsError` is raised: every refusal of a
 
 import hashlib
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -82,18 +83,21 @@ def _kind(file: InboxFile, path: Path, settings: Settings) -> str:
                 if kind == "ledger" and layout.confidence > best["ledger"]:
                     best_layout = layout
                 best[kind] = max(best[kind], layout.confidence)
-    # A plain table is the ledger's where it is on a ledger account; with other accounts, or none, it is as well a bank's.
-    if best["bank"] and best_layout and not best_layout.profile.signature and not best_layout.profile.is_mapping and not _names_account(file, settings):
-        return "bank"
+    # A table on a ledger account of the settings is the ledger's; a plain one with other accounts, or none, is as well a bank's.
+    if best["bank"] and best_layout and any(book.ledger_accounts for book in settings.books):
+        if _names_account(file, settings):
+            return "ledger"
+        if not best_layout.profile.signature and not best_layout.profile.is_mapping:
+            return "bank"
     return "bank" if best["bank"] > best["ledger"] else "ledger"
 
 
 def _names_account(file: InboxFile, settings: Settings) -> bool:
-    """Tell whether a file names a ledger account of the settings; without any in the settings, every account may be one."""
-    names = {account.account for book in settings.books for account in book.ledger_accounts}
+    """Tell whether a file names a ledger account of the settings. An amount is no name."""
+    names = {rf"(?<!\w){re.escape(account.account)}(?!\w|[.,]\d\d(?!\d))" for book in settings.books for account in book.ledger_accounts}
     grids = open_grids(file.name, file.content)
     texts = [grid.text if isinstance(grid, CsvGrid) else "\n".join(cell or "" for row in grid.cells.rows() for cell in row) for grid in grids]
-    return not names or any(name in text for name in names for text in texts)
+    return any(re.search(name, text) for name in names for text in texts)
 
 
 def _describe_ledger(file: InboxFile, settings: Settings) -> Description:

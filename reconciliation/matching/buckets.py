@@ -49,8 +49,12 @@ def summary_lines(pool: Pool) -> pl.DataFrame:
         Open ledger lines with `said` (fees, refunds, sales or empty), `text_days` (list; a date in figures is read both ways), `text_week`
         (`2026-W24`), `text_month`, `text_payout`.
     """
-    read = pool.once("summary lines", lambda: _read_lines(pool))
-    return read.join(pool.items.select("item_id"), on="item_id", how="semi", maintain_order="left")
+    return summary_lines_ever(pool).join(pool.items.select("item_id"), on="item_id", how="semi", maintain_order="left")
+
+
+def summary_lines_ever(pool: Pool) -> pl.DataFrame:
+    """List the same lines whether they are still open or not."""
+    return pool.once("summary lines", lambda: _read_lines(pool))
 
 
 def _read_lines(pool: Pool) -> pl.DataFrame:
@@ -141,7 +145,7 @@ def total_parts(parts: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFrame:
         keys: `bucket, key` of interest.
 
     Returns:
-        `bucket, key, set, currency, meaning, total, low, high, n, refunds` (how many of the n are refunds); sets of a bucket with the same members once, under the first name.
+        `bucket, key, set, currency, meaning, total, low, high, n, refunds, converted` (how many of the n are refunds, or were converted); sets of a bucket with the same members once, under the first name.
     """
     found = []
     for bucket, key in BUCKETS.items():
@@ -156,6 +160,7 @@ def total_parts(parts: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFrame:
                 high=pl.col("high_minor").filter(test).sum(),
                 n=test.sum(),
                 refunds=(test & (pl.col("category") == "refund")).sum(),
+                converted=(test & (pl.col("low_minor") < pl.col("high_minor"))).sum(),
             )
             for name, (_, test) in SETS.items()
         }
@@ -164,7 +169,16 @@ def total_parts(parts: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFrame:
             wide.select("key", "currency", sums=name).unnest("sums").with_columns(bucket=pl.lit(bucket), set=pl.lit(name), meaning=pl.lit(meaning))
             for name, (meaning, _) in SETS.items()
         ]
-    schema = {"key": pl.String, "currency": pl.String, "total": pl.Int64, "low": pl.Int64, "high": pl.Int64, "n": pl.UInt32, "refunds": pl.UInt32}
+    schema = {
+        "key": pl.String,
+        "currency": pl.String,
+        "total": pl.Int64,
+        "low": pl.Int64,
+        "high": pl.Int64,
+        "n": pl.UInt32,
+        "refunds": pl.UInt32,
+        "converted": pl.UInt32,
+    }
     empty = pl.DataFrame(schema=schema | {"bucket": pl.String, "set": pl.String, "meaning": pl.String})
     totals = pl.concat([empty, *found]).filter(pl.col("n") > 0)
     return totals.unique(["bucket", "key", "currency", "meaning", "total", "n"], keep="first", maintain_order=True)

@@ -7,7 +7,7 @@ is still open; overlapping proposals are settled by score.
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
 
@@ -20,7 +20,7 @@ from reconciliation.matching.strategies.exact_reference import match_equal_refer
 from reconciliation.matching.strategies.fuzzy import match_fuzzily
 from reconciliation.matching.strategies.interchangeable import match_interchangeable
 from reconciliation.matching.strategies.merged_payouts import match_merged_payouts
-from reconciliation.matching.strategies.near_summaries import match_near_fees, match_near_sales
+from reconciliation.matching.strategies.near_summaries import declare_near_sales, match_near_fees, match_near_sales
 from reconciliation.matching.strategies.payout_lines import match_payout_lines, match_payout_references
 from reconciliation.matching.strategies.reference_difference import match_reference_differences
 from reconciliation.matching.strategies.reference_groups import match_reference_groups
@@ -29,12 +29,14 @@ from reconciliation.matching.strategies.reversals import match_cancelling_lines,
 from reconciliation.matching.strategies.summaries import match_summaries
 from reconciliation.normalize.translation import add_translation_band
 from reconciliation.rates import Rates
-from reconciliation.schemas.items import EFFECT, ItemReference, MatchMember
+from reconciliation.schemas.items import EFFECT, AmbiguousItem, ItemReference, MatchMember
 
 logger = logging.getLogger(__name__)
 
 Strategy = Callable[[Pool], pl.DataFrame]
 Strategies = tuple[tuple[str, Strategy], ...]
+AMBIGUOUS = "ambiguous"
+"""Proposals under this name are no matches: their members belong together, stay open, and are shown as one break."""
 BOOKS: Strategies = (
     (HAND, match_by_hand),
     ("returned_journal", match_returned_journals),
@@ -51,6 +53,7 @@ BOOKS: Strategies = (
     ("summary", match_summaries),
     ("reference_difference", match_reference_differences),
     ("near_summary", match_near_sales),
+    (AMBIGUOUS, declare_near_sales),
     ("interchangeable", match_interchangeable),
     ("summary", match_summaries),
     ("fee_journal", match_near_fees),
@@ -80,11 +83,12 @@ REFERENCED_MEMBERS_MAX = 20
 
 @dataclass(frozen=True)
 class Matching:
-    """Members of all matches (`MatchMember`), new residual items (`Item`), and the residuals' references."""
+    """Members of all matches (`MatchMember`), new residual items (`Item`), the residuals' references, and `AmbiguousItem`."""
 
     members: pl.DataFrame
     residuals: pl.DataFrame
     residual_references: pl.DataFrame
+    ambiguous: pl.DataFrame = field(default_factory=AmbiguousItem.create_empty)
 
 
 def match_items(
@@ -117,16 +121,21 @@ def match_items(
         _run(replace(fill_pool(banded, references, leg=leg, cut_off_on=cut_off_on, journals=journals, settings=settings), hands=hands), strategies[leg])
         for leg in strategies
     )
-    members = _identify(pl.concat([books, cash]), items)
+    accepted = pl.concat([books, cash])
+    is_ambiguous = pl.col("strategy") == AMBIGUOUS
+    ambiguous = AmbiguousItem.validate(accepted.filter(is_ambiguous).select("leg", "item_id", group="proposal", evidence="evidence"), cast=True)
+    members = _identify(accepted.filter(~is_ambiguous), items)
     residuals = _make_residuals(members, items)
     residual_references = _refer_residuals(members, references, residuals)
     both, both_references = pl.concat([items, residuals]), pl.concat([references, residual_references])
-    unsettled = add_translation_band(both, rates or Rates()).join(members, on=["leg", "item_id"], how="anti")
+    taken = pl.concat([frame.select("leg", "item_id") for frame in (members, ambiguous)])
+    unsettled = add_translation_band(both, rates or Rates()).join(taken, on=["leg", "item_id"], how="anti")
     settling = fill_pool(unsettled, both_references, leg="books", cut_off_on=cut_off_on, journals=journals, settings=settings)
     settled = _run(replace(settling, hands=hands), RESIDUALS)
     members = pl.concat([members, _identify(settled, both)]).sort("leg", "match_id", "item_id")
-    logger.info("matched %s of %s items in %s matches, %s residuals", members.height, items.height, members["match_id"].n_unique(), residuals.height)
-    return Matching(MatchMember.validate(members, cast=True), residuals, residual_references)
+    n_matches, n_unclear = members["match_id"].n_unique(), ambiguous.height
+    logger.info("matched %s of %s items in %s matches, %s residuals, %s ambiguous items", members.height, items.height, n_matches, residuals.height, n_unclear)
+    return Matching(MatchMember.validate(members, cast=True), residuals, residual_references, ambiguous)
 
 
 def fill_pool(items: pl.DataFrame, references: pl.DataFrame, *, leg: str, cut_off_on: date, journals: pl.DataFrame, settings: MatchingSettings) -> Pool:

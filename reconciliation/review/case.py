@@ -1,9 +1,11 @@
 """A case -> its evidence side by side: Stripe, ledger, bank; what happened around it; the entry it would create.
 
-Neighbors are what an accountant would look up by hand: items that share a reference, the payout, or the customer. Lists are cut at
-`ROWS_MAX`, the nearest dates first, and say how many there are.
+Neighbors are what an accountant would look up by hand: items that share a reference, the payout, or the customer, in this month and in the ones
+before it, where the first of two postings or the match that left a difference stands. Lists are cut at `ROWS_MAX`, the nearest dates first, and say
+how many there are.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -54,25 +56,39 @@ def describe_case(month: MonthTables, break_id: str, earlier: list[MonthTables])
     found = month.breaks.filter(pl.col("break_id") == break_id)
     if found.is_empty():
         return None
-    evidence = gather_evidence(month, found)
+    evidence = gather_evidence([month, *earlier], found)
     around = evidence.filter(pl.col("relation") != OWN)
     listed = pl.concat([evidence.filter(pl.col("relation") == OWN), around.head(ROWS_MAX)])
     entry, shared_by = draft_entry(month, found)
     return Case(listed, max(0, around.height - ROWS_MAX), entry, shared_by, look_back(found, earlier))
 
 
-def gather_evidence(month: MonthTables, found: pl.DataFrame) -> pl.DataFrame:
-    """Gather a break's items, those of the match it comes from, and their neighbors, nearest first."""
-    own = _own_items(month, found)
+def gather_evidence(months: Sequence[MonthTables], found: pl.DataFrame) -> pl.DataFrame:
+    """Gather a break's items, those of the match it comes from, and their neighbors, nearest first.
+
+    Args:
+        months: the break's month and the ones before it, the latest first; an item stands as its latest month has it.
+        found: the break.
+    """
     leg, day = found["leg"].item(), found["date"].item()
+    own = _latest([_own_items(month, found) for month in months])
+    of_own = [own.join(month.references.filter(pl.col("kind").is_in(SPEAKING)), on=["leg", "item_id"]).select("leg", "value") for month in months]
+    values = pl.concat(of_own).unique()
+    placed = _latest([_neighbors(month, own, values, leg) for month in months])
+    order = pl.col("relation").replace_strict(RELATIONS, list(range(len(RELATIONS))), return_dtype=pl.Int64)
+    distance = (pl.col("date") - pl.lit(day)).dt.total_days().abs()
+    return placed.sort(order, distance, "side", "item_id").select(SHOWN)
+
+
+def _neighbors(month: MonthTables, own: pl.DataFrame, values: pl.DataFrame, leg: str) -> pl.DataFrame:
+    """Find what one month knows of the own items and their neighbors, each with the match that month gave it."""
     in_leg = month.items.filter(pl.col("leg") == leg)
-    values = own.join(month.references.filter(pl.col("kind").is_in(SPEAKING)), on=["leg", "item_id"]).select("leg", "value").unique()
     sharing = month.references.filter(pl.col("kind").is_in(SPEAKING)).join(values, on=["leg", "value"], how="semi").select("leg", "item_id").unique()
     by_name = pl.col("counterparty").is_in(_speaking(own, "counterparty"))
     by_charge = pl.col("charge_id").is_in(_speaking(own, "charge_id"))
     by_payout = pl.col("source_id").is_in(_speaking(own, "payout_id")) | pl.col("payout_id").is_in(_speaking(own, "source_id"))
     related = [
-        own.with_columns(relation=pl.lit(OWN)),
+        month.items.join(own, on=["leg", "item_id"], how="semi").with_columns(relation=pl.lit(OWN)),
         in_leg.join(sharing, on=["leg", "item_id"], how="semi").with_columns(relation=pl.lit(REFERENCE)),
         in_leg.filter(by_charge).with_columns(relation=pl.lit(REFERENCE)),
         in_leg.filter(by_payout).with_columns(relation=pl.lit(PAYOUT)),
@@ -80,10 +96,7 @@ def gather_evidence(month: MonthTables, found: pl.DataFrame) -> pl.DataFrame:
         in_leg.filter(by_name).with_columns(relation=pl.lit(CUSTOMER)),
     ]
     first = pl.concat(related).unique(["leg", "item_id"], keep="first", maintain_order=True)
-    placed = first.join(month.members.select("leg", "item_id", "match_id", "strategy", "evidence"), on=["leg", "item_id"], how="left")
-    order = pl.col("relation").replace_strict(RELATIONS, list(range(len(RELATIONS))), return_dtype=pl.Int64)
-    distance = (pl.col("date") - pl.lit(day)).dt.total_days().abs()
-    return placed.sort(order, distance, "side", "item_id").select(SHOWN)
+    return first.join(month.members.select("leg", "item_id", "match_id", "strategy", "evidence"), on=["leg", "item_id"], how="left")
 
 
 def tell_timeline(evidence: pl.DataFrame) -> pl.DataFrame:
@@ -131,9 +144,16 @@ def net_by_side(evidence: pl.DataFrame) -> dict[str, int]:
 
 
 def _own_items(month: MonthTables, found: pl.DataFrame) -> pl.DataFrame:
+    """Find a break's items in a month, and the members of the match that left them there (a residual bears its match's id)."""
     own = found.select("leg", item_id="item_ids").explode("item_id", empty_as_null=False)
-    through = month.members.join(found.filter(pl.col("match_id") != ""), on=["leg", "match_id"], how="semi").select("leg", "item_id")
+    matches = pl.concat([found.select("leg", "match_id"), own.select("leg", match_id="item_id")]).filter(pl.col("match_id") != "")
+    through = month.members.join(matches, on=["leg", "match_id"], how="semi").select("leg", "item_id")
     return month.items.join(pl.concat([own, through]).unique(), on=["leg", "item_id"], how="semi")
+
+
+def _latest(frames: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Put months together, the latest first: an item that was carried on is known once, as it stands now."""
+    return pl.concat(frames, how="diagonal_relaxed").unique(["leg", "item_id"], keep="first", maintain_order=True)
 
 
 def _bank_lines(month: MonthTables, own: pl.DataFrame) -> pl.DataFrame:

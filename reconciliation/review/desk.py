@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Protocol
 
 import polars as pl
 
@@ -50,6 +51,22 @@ class View:
         return {break_id: view_digest(shown) for break_id, shown in view_breaks(self.situation, self.entries, break_ids).items()}
 
 
+class Keeper(Protocol):
+    """Who locks and re-opens months: that writes the month and not the log, so the desk is given it."""
+
+    def lock(self, period: str) -> Path:
+        """Lock a certified month and write the next version of its package."""
+        ...
+
+    def reopen(self, period: str) -> None:
+        """Re-open the last locked month, which two have agreed to."""
+        ...
+
+    def may_reopen(self, period: str) -> bool:
+        """Whether two have agreed to it since the month was locked."""
+        ...
+
+
 @dataclass
 class Desk:
     """Where reviewers work.
@@ -57,10 +74,12 @@ class Desk:
     Attributes:
         read_settings: returns the settings as they stand now.
         clock: returns the instant now, in UTC.
+        keeper: locks and re-opens months; None where that is done elsewhere.
     """
 
     read_settings: Callable[[], Settings]
     clock: Callable[[], datetime]
+    keeper: Keeper | None = None
     _months: dict[tuple[str, str], tuple[str, MonthTables]] = field(default_factory=dict)
     _situations: dict[str, tuple[str, Situation]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -118,10 +137,11 @@ class Desk:
         cases = order_cases(pl.concat([QueueCase.create_empty(), *(list_cases(month) for month in current.values())]))
         return View(period, current, cases, self._situation(lake, period, verified), verified, is_locked(lake, period))
 
-    def earlier(self, book: str, period: str, count: int = 3) -> list[MonthTables]:
-        """Return the months before one, the latest first."""
-        before = [known for known in self.periods() if known < period][:count]
-        found = [self._month(self.lake, book, known) for known in before]
+    def earlier(self, book: str, period: str, *, origin: str = "", count: int = 3) -> list[MonthTables]:
+        """Return the months before one, the latest first: the last ones, and the one where something began, however long ago."""
+        before = [known for known in self.periods() if known < period]
+        wanted = [known for place, known in enumerate(before) if place < count or known == origin]
+        found = [self._month(self.lake, book, known) for known in wanted]
         return [month for month in found if month is not None]
 
     def _month(self, lake: Lake, book: str, period: str) -> MonthTables | None:

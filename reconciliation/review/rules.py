@@ -6,7 +6,7 @@ when a true exception is declared an expected difference, and for every write-of
 
 from collections.abc import Iterable, Sequence
 
-from reconciliation.money import format_minor
+from reconciliation.money import readable_money
 from reconciliation.review.situation import Limits, Shown
 from reconciliation.review.vocabulary import CHANGE_CAUSE, GRAVE_CAUSES, WRITE_OFF
 from reconciliation.schemas.breaks import EXCEPTION_CAUSES
@@ -49,7 +49,7 @@ def _above(amounts: Sequence[tuple[str, int]], limits: Limits, *, is_write_off: 
         if limit is None:
             return f"no rate translates the limit into {currency}"
         if is_write_off and total >= limit:
-            return f"a write-off of {format_minor(total, currency)} {currency} is material ({format_minor(limit, currency)})"
+            return f"a write-off of {readable_money(total, currency)} {currency} is material (from {readable_money(limit, currency)} on)"
         if not is_write_off and total > limit:
-            return f"{format_minor(total, currency)} {currency} is above {format_minor(limit, currency)}"
+            return f"{readable_money(total, currency)} {currency} gross is above {readable_money(limit, currency)}"
     return ""

@@ -68,6 +68,15 @@ class ItemReference(dy.Schema):
     value = dy.String(primary_key=True)
 
 
+class AmbiguousItem(dy.Schema):
+    """One row is an item of a group that belongs together in more than one way: nothing is matched, and a person decides."""
+
+    leg = dy.String(primary_key=True, regex=LEG)
+    item_id = dy.String(primary_key=True)
+    group = dy.UInt32()
+    evidence = dy.String()
+
+
 class MatchMember(dy.Schema):
     """One row is an item's place in a match. `difference_minor` is the same on every row of a match.
 

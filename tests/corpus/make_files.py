@@ -180,7 +180,7 @@ def broken_tables() -> Iterator[Case]:
         for cut in (0.3, 0.6, 0.9):
             yield Case("a file cut short", f"{dialect}-{cut}.csv", encoded[: int(len(encoded) * cut) // 2 * 2], "refused")
         for header, kind in (
-            (["Debet" if name == "Debit" else name for name in HEADER], "a money header misspelt"),
+            (["Debbit" if name == "Debit" else name for name in HEADER], "a money header misspelt"),
             ([*HEADER[:9], "Debit", *HEADER[10:]], "a header twice"),
         ):
             yield Case(kind, f"{dialect}.csv", encode(table(records(), dialect, header), dialect), "refused", row=1)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
+import polars as pl
 import pytest
 
 import assets.definitions
@@ -14,9 +15,10 @@ from assets.instance import CONFIGURATION, open_instance, prepare_home
 from assets.instance_storage import KeptConnections, with_driver
 from assets.partitions import RANGE_END_TAG, RANGE_START_TAG, book_month, build_partitions, split_book_month
 from assets.resources import open_lake
-from assets.sensors import HEADLESS_TAG, follow_month, follow_pull, inbox_state, write_alert
+from assets.sensors import HEADLESS_TAG, follow_month, follow_pull, inbox_state
 from reconciliation.config import Settings, read_settings
 from reconciliation.errors import SettingsError
+from reconciliation.schemas.stripe import Payout
 
 ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 10, 15, 12, tzinfo=UTC)
@@ -45,7 +47,7 @@ def settings(config) -> Settings:
 
 @pytest.fixture
 def definitions(config) -> dg.Definitions:
-    return build_defs(Overrides(config))
+    return build_defs(Overrides(config, now=lambda: NOW))
 
 
 def only_settings(definitions: dg.Definitions) -> dict[str, object]:
@@ -188,11 +190,21 @@ def test_a_copy_still_under_way_is_no_new_file(settings):
     assert [Path(name).name for name in inbox_state(settings)] == ["a.xml"]
 
 
-def test_a_failed_run_leaves_a_line_that_quotes_nothing(settings):
-    run = month_run(jobs.RECONCILE, "main|2026-08")
-    write_alert(settings, run, at=NOW)
-    line = (settings.folder / "data" / "alerts.log").read_text()
-    assert line == f"2026-10-15T12:00:00Z reconcile main|2026-08 failed; see run {run.run_id} in Dagster, or repeat it with reconcile run\n"
+def test_the_nights_that_an_outage_missed_are_left_to_the_last_one(config, tmp_path):
+    back = datetime(2026, 10, 15, 9, tzinfo=UTC)
+    definitions = build_defs(Overrides(config, now=lambda: back))
+    night = definitions.resolve_schedule_def("night")
+    lake = open_lake(read_settings(config))
+    lake.publish("pull/self", {}, facts={"pulled_through": datetime(2026, 10, 10, 1, tzinfo=UTC).isoformat()})
+    lake.write_days("payouts", account="self", frame=Payout.create_empty().with_columns(local_day=pl.lit(None, dtype=pl.Date)), day_column="local_day", days=[])
+    requested = []
+    with open_instance(tmp_path) as instance:
+        for day in (11, 12, 13, 14, 15):
+            at = datetime(2026, 10, day, 0, 15, tzinfo=UTC)
+            with dg.build_schedule_context(instance=instance, scheduled_execution_time=at, resources=only_settings(definitions)) as context:
+                requested += night.evaluate_tick(context).run_requests
+    [request] = requested
+    assert (request.tags[RANGE_START_TAG] <= "self|2026-10-10", request.tags[RANGE_END_TAG]) == (True, "self|2026-10-15")
 
 
 def test_runs_that_a_command_holds_in_its_own_hands_are_followed_by_nothing(definitions, settings):

@@ -1,7 +1,9 @@
 """The review page as a person uses it: forms and links only, on a small company's first month."""
 
+import io
 import re
 import shutil
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +20,8 @@ from starlette.routing import Mount
 
 from reconciliation.config import read_settings
 from reconciliation.connectors.tabular.cells import open_grids
+from reconciliation.keeper import MonthKeeper
+from reconciliation.review.controls import settings_in_force
 from reconciliation.review.desk import Desk
 from reconciliation.review.filters import Filters, filter_cases
 from reconciliation.review.page.app import READ, WRITE, build_app
@@ -65,7 +69,7 @@ class Office:
 @contextmanager
 def open_office(config: Path) -> Iterator[Office]:
     clock = [START]
-    desk = Desk(lambda: read_settings(config), lambda: clock[0])
+    desk = Desk(lambda: read_settings(config), lambda: clock[0], MonthKeeper(lambda: read_settings(config)))
     office = Office(desk, "", {}, clock)
     for name in ("anna", "ben"):
         enrollment = begin_enrollment(KEY, name, issuer="Example Ltd")
@@ -94,7 +98,7 @@ def rows(answer: Answer) -> list[str]:
 def test_reading_takes_a_session_and_every_answer_has_strict_headers(office):
     stranger = Visitor(office.base)
     for path in READ:
-        answer = stranger.get("/review" + path.format(break_id="br_1", digest="0" * 64))
+        answer = stranger.get("/review" + path.format(break_id="br_1", digest="0" * 64, name="manifest.json"))
         assert "/sign-in" in answer.address
         assert "One-time code" in answer.words
         assert answer.headers["content-security-policy"].startswith("default-src 'none'")
@@ -248,10 +252,67 @@ def test_a_match_by_hand_and_taking_one_apart_end_in_the_log(office):
     assert office.decided() == ["unmatch"]
 
 
+def test_a_month_is_certified_locked_and_reopened_on_the_page(office):
+    anna, ben = office.visitor("anna"), office.visitor("ben")
+    page = anna.get(f"/review/close?month={PERIOD}")
+    assert "certified the package of August 2026 as preparer" in anna.send(page.form("/certify"), code=office.code("anna")).words
+    again = anna.get(f"/review/close?month={PERIOD}")
+    assert "/certify" not in again.text
+    assert "certified as preparer by anna already" in anna.send(page.form("/certify"), code=office.code("anna")).words
+    forced = dict(page.form("/certify").fields) | {"role": "reviewer", "code": office.code("anna")}
+    assert "another reviewer certifies" in anna.post("/review/certify", forced).words
+    assert ben.send(ben.get(f"/review/close?month={PERIOD}").form("/certify"), code=office.code("ben")).status == 200
+    locked = ben.send(ben.get(f"/review/close?month={PERIOD}").form("/lock"), button=("do", "lock"))
+    assert "its figures never change" in locked.words
+    folder = office.desk.settings.path(office.desk.settings.close.folder) / PERIOD
+    assert (folder / "latest").resolve().name == "v1"
+
+    asked = anna.send(locked_page(anna).form("/unlock"), reason="A late sale.", code=office.code("anna"))
+    assert "Somebody else approves it" in asked.words
+    mine = dict(locked_page(ben).form("/answer").fields) | {
+        "token": dict(asked.form("/sign-out").fields)["token"],
+        "do": "approve",
+        "code": office.code("anna"),
+    }
+    assert "another reviewer approves it" in anna.post("/review/answer", mine).words
+    assert ben.send(locked_page(ben).form("/answer"), button=("do", "approve"), code=office.code("ben")).status == 200
+    assert "Lock open." in ben.send(locked_page(ben).form("/lock"), button=("do", "reopen")).words
+    assert office.decided() == ["certify", "certify", "unlock", "approve"]
+
+
+def locked_page(visitor: Visitor) -> Answer:
+    return visitor.get(f"/review/close?month={PERIOD}")
+
+
+def test_the_package_is_fetched_from_the_page(office):
+    visitor = office.visitor("anna")
+    folder = office.desk.settings.path(office.desk.settings.close.folder) / PERIOD / "latest"
+    assert visitor.get(f"/review/package/statement.csv?month={PERIOD}").content == (folder / "statement.csv").read_bytes()
+    with zipfile.ZipFile(io.BytesIO(visitor.get(f"/review/package/package.zip?month={PERIOD}").content)) as packed:
+        assert {name: packed.read(name) for name in packed.namelist()} == {path.name: path.read_bytes() for path in folder.iterdir()}
+    report = visitor.get(f"/review/package/report.html?month={PERIOD}")
+    assert "sandbox" in report.headers["content-security-policy"]
+    assert "script-src" not in report.headers["content-security-policy"]
+    for name in ("..%2Fmanifest.json", "reconciliation.toml", "%2Fetc%2Fpasswd"):
+        assert visitor.get(f"/review/package/{name}?month={PERIOD}").status in (400, 404)
+
+
+def test_a_looser_setting_counts_when_a_second_person_has_approved_it_on_the_page(office):
+    anna, ben = office.visitor("anna"), office.visitor("ben")
+    config = office.desk.settings.folder / "reconciliation.toml"
+    config.write_text(config.read_text().replace('materiality = "25.00"', 'materiality = "90.00"'))
+    page = anna.get(f"/review/close?month={PERIOD}")
+    assert "close.materiality : the file says 90.00, in force is 25.00" in page.words
+    anna.send(page.form("/settings"), reason="Agreed with the auditor.", code=office.code("anna"))
+    assert settings_in_force(office.desk.settings, office.desk.log.entries()).close.materiality == "25.00"
+    ben.send(ben.get(f"/review/close?month={PERIOD}").form("/answer"), button=("do", "approve"), code=office.code("ben"))
+    assert settings_in_force(office.desk.settings, office.desk.log.entries()).close.materiality == "90.00"
+
+
 def test_no_page_speaks_of_the_orchestrator_or_probabilities(office):
     visitor = office.visitor("anna")
     visitor.send(visitor.get(f"/review/case/{office.cases()['break_id'][-1]}").form("/decide"), do="carry_forward", reason="x")
-    for path in ["/?tab=root", "/?tab=all", "/?tab=second", "/files", "/log", "/help", f"/case/{office.cases()['break_id'][0]}"]:
+    for path in ["/?tab=root", "/?tab=all", "/?tab=second", "/files", "/log", "/help", "/close", f"/case/{office.cases()['break_id'][0]}"]:
         words = visitor.get("/review" + path).words
         assert not ORCHESTRATOR.search(words), ORCHESTRATOR.search(words)
         assert "calibrated" not in words

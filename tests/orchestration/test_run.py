@@ -1,16 +1,19 @@
 """The main job, headless: what it runs, what it leaves, and how it refuses."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
+import fastexcel
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
@@ -182,16 +185,34 @@ def test_a_short_pull_is_refused_unless_it_is_accepted(workplace, instance, core
     assert workplace.lake.facts(month_scope("main", MONTH))["accepted_incomplete"] is True
     # Every page says so, and those of a whole pull do not.
     assert {last_column(file) for file in pages(workplace)} == {"incomplete_pull"}
+    assert {is_marked(text) for text in shown_pages(workplace)} == {True}
 
 
 def test_the_pages_of_a_whole_pull_bear_no_mark(reconciled):
     assert "incomplete_pull" not in {last_column(file) for file in pages(reconciled[0])}
+    assert {is_marked(text) for text in shown_pages(reconciled[0])} == {False}
 
 
 def pages(workplace) -> list[Path]:
     found = sorted((workplace.folder / "close" / MONTH / "draft").glob("*.csv"))
     assert len(found) >= 8
     return found
+
+
+def shown_pages(workplace) -> list[str]:
+    """Return the report, and the printed head and the title of each tab of the workbook."""
+    draft = workplace.folder / "close" / MONTH / "draft"
+    with zipfile.ZipFile(draft / "workbook.xlsx") as parts:
+        sheets = [parts.read(name).decode() for name in parts.namelist() if name.startswith("xl/worksheets/sheet")]
+    heads = [re.search("<oddHeader>(.*)</oddHeader>", sheet)[1] for sheet in sheets]
+    book = fastexcel.read_excel(draft / "workbook.xlsx")
+    titles = [book.load_sheet(name, header_row=None, n_rows=1, dtypes="string").to_polars().item(0, 0) for name in book.sheet_names]
+    assert len(heads) == len(titles) == 14
+    return [(draft / "report.html").read_text(encoding="utf-8"), *heads, *titles]
+
+
+def is_marked(text: str) -> bool:
+    return "DATA IS NOT COMPLETE" in text
 
 
 def last_column(file: Path) -> str:

@@ -45,9 +45,11 @@ def by_age(features: pl.DataFrame) -> pl.DataFrame:
 
 
 @pytest.mark.parametrize("first", FIRST_OF_TEN)
-def test_the_laws_hold_in_ten_worlds(first, tmp_path, check_package):
+def test_the_laws_hold_in_ten_worlds(first, tmp_path, check_package, monkeypatch):
     violations = []
     for seed in [first] if NAMED else range(first, min(first + CHUNK, WORLDS)):
+        if seed > first:  # Workbook and report show figures and add none; one world of ten makes them.
+            monkeypatch.setattr("reconciliation.close.package.show_package", lambda _: {})
         folder = tmp_path / str(seed)
         write_company(simulate_company(random_options(seed)), folder)
         before = None

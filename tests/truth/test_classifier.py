@@ -19,7 +19,7 @@ from reconciliation.classifier.versions import MODELS, NAME, ModelVersion, load_
 
 RECALL_WORST_MIN = 0.95  # held-out families miss more than the bound of 99 % that holds for families like the learned ones; the card shows it
 CALIBRATION_ERROR_MAX = 0.05
-CALIBRATION_ERROR_HELD_OUT_MAX = 0.12  # families it never saw have other base rates; measured 0.066 together, 0.105 for the worst, and printed in the card
+CALIBRATION_ERROR_HELD_OUT_MAX = 0.10  # families it never saw have other base rates; measured 0.033 together, 0.083 for the worst, and printed in the card
 
 
 @pytest.fixture(scope="module")

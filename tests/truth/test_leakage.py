@@ -20,6 +20,8 @@ from reconciliation.learning.probes import feature_areas, fit_challenger
 
 NUISANCE_AREA_MAX = 0.55
 FEATURE_AREA_MAX = 0.95
+"""Measured: 0.88 at most (what share of such items has been matched since then)."""
+CHOICE_ROWS_MIN = 50
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +43,7 @@ def signed_area(truth: np.ndarray, scores: np.ndarray) -> float:
     return float((ranks[truth].sum() - positives * (positives + 1) / 2) / (positives * negatives))
 
 
+@pytest.mark.hard
 def test_ids_order_and_lengths_know_nothing_of_the_label(examples: pl.DataFrame) -> None:
     digits = pl.col("break_id").str.slice(-6).str.replace_all(r"\D", "0").cast(pl.Float64)
     nuisance = examples.select(
@@ -58,19 +61,24 @@ def test_ids_order_and_lengths_know_nothing_of_the_label(examples: pl.DataFrame)
     assert signed_area(test["is_true_exception"].to_numpy(), found) <= NUISANCE_AREA_MAX
 
 
-def test_no_feature_names_a_cause_alone_where_the_model_decides(examples: pl.DataFrame) -> None:
-    """Where the facts allow one cause only, a rule has decided (`breaks.kinds`) and the model gets no merit for it (`measure_decided`)."""
+def test_no_feature_alone_makes_a_choice_that_the_rules_leave_to_the_model(examples: pl.DataFrame) -> None:
+    """A choice is between one expected cause and one true exception in one kind of break (`breaks.kinds`): a refund late or unrecorded, and so on.
+
+    Across choices a feature may name the cause: that a break is about a refund says that no missing charge explains it. That is a rule,
+    and the model gets no merit for it (`measure_decided`).
+    """
     features = [feature for feature in feature_types(examples.select(FEATURES), keys=()) if feature.name != "possible_causes"]
-    open_to_both = examples.filter(pl.col("possible_causes") == "both")
-    ordinary, strong = open_to_both.filter(~pl.col("is_true_exception")), {}
-    for cause, count in open_to_both.filter("is_true_exception").group_by("true_cause").len().sort("true_cause").iter_rows():
-        if count >= 100:
-            both = pl.concat([ordinary, open_to_both.filter(pl.col("is_true_exception") & (pl.col("true_cause") == cause))])
-            areas = feature_areas(both, both["is_true_exception"], features=features)
-            strong[cause] = {name: round(value, 3) for name, value in areas.items() if value > FEATURE_AREA_MAX}
-    assert {cause: found for cause, found in strong.items() if found} == {}
+    choices = examples.filter(pl.col("possible_causes") == "both").partition_by("kind", "expected_cause", "exception_cause", as_dict=True)
+    judged = {
+        choice: feature_areas(part, part["is_true_exception"], features=features)
+        for choice, part in choices.items()
+        if min(part["is_true_exception"].sum(), part.height - part["is_true_exception"].sum()) >= CHOICE_ROWS_MIN
+    }
+    assert len(judged) >= 3
+    assert {choice: areas for choice, areas in judged.items() if max(areas.values()) > FEATURE_AREA_MAX} == {}
 
 
+@pytest.mark.hard
 def test_shuffled_labels_teach_nothing(examples: pl.DataFrame) -> None:
     """By the ROC area: precision at the top is no fair measure here, since rare rows get the extreme scores and are exceptions more often."""
     features = feature_types(examples.select(FEATURES), keys=())

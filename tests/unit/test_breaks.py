@@ -39,6 +39,7 @@ def explained(*rows, probability=0.1, evidence=()):
             pl.DataFrame(),
             CUT_OFF,
             Rates(),
+            matching.ambiguous,
         )
     )
     named = group_breaks(name_kinds(facts)).with_columns(probability_true_exception=pl.lit(probability))
@@ -50,6 +51,19 @@ def test_a_charge_without_a_posting_is_timing_or_missing_by_its_probability():
     lost = explained(stripe("txn_1", 15000, reference="INV-1"), probability=0.9)["txn_1/gross"]
     assert (late["kind"], late["cause"], late["nature"]) == ("missing_in_ledger", "timing", "timing")
     assert (lost["cause"], lost["nature"]) == ("missing_posting", "entry")
+
+
+def test_a_summary_that_leaves_out_one_of_two_equal_payments_is_one_ambiguous_break_with_all_its_items():
+    sales = [stripe(f"txn_{n}", amount, name=f"Customer {n}") for n, amount in enumerate((5000, 2500, 2500, 2000))]
+    other_day = stripe("txn_9", 1000, day=date(2026, 10, 12))
+    found = explained(*sales, other_day, ledger("S1", 9500, "Stripe sales 2026-10-15"))
+    unclear = [row for row in found.values() if row["kind"] == "ambiguous_match"]
+    assert {row["item_id"] for row in unclear} == {"gl_S1/1", *(f"txn_{n}/gross" for n in range(4))}
+    assert len({row["break_id"] for row in unclear}) == 1
+    assert {(row["cause"], row["nature"]) for row in unclear} == {("undetermined", "")}
+    assert "one of 2 equal ones" in unclear[0]["ambiguity"]
+    assert sum(row["amount_minor"] if row["side"] == "stripe" else -row["amount_minor"] for row in unclear) == 2500
+    assert found["txn_9/gross"]["kind"] == "missing_in_ledger"
 
 
 def test_the_second_of_two_equal_postings_is_a_duplicate_whatever_the_probability():

@@ -1,4 +1,9 @@
-"""Settings + accounts found in exports -> which lines are on a mapped account, and in which currency their amount is."""
+"""Settings + accounts found in exports -> which lines are on a mapped account, and in which currency their amount is.
+
+An account is one account, whether an export writes its number, its name or both, and whatever stands between the two.
+"""
+
+import re
 
 import polars as pl
 
@@ -6,6 +11,12 @@ from reconciliation.config import Settings
 from reconciliation.errors import SettingsError
 
 ACCOUNTS_SHOWN_MAX = 20
+
+_SUB_ACCOUNT = ":"
+"""Stands between an account and its sub-account, which is an account of its own."""
+
+_NUMBERED = re.compile(r"(?P<number>[0-9]+(?:[.-][0-9]+)*)(?:[\W_]+(?P<name>.*))?")
+_NUMBER_BEHIND = re.compile(r"(?P<name>.*\D)[\W_]*\((?P<number>[0-9]+(?:[.-][0-9]+)*)\)")
 
 
 def account_key(column: str) -> pl.Expr:
@@ -22,6 +33,64 @@ def mapped_accounts(settings: Settings) -> pl.DataFrame:
     rows = [(account.account, account.currency) for book in settings.books for account in book.ledger_accounts]
     frame = pl.DataFrame(rows, schema={"account": pl.String, "mapped_currency": pl.String}, orient="row").unique()
     return frame.with_columns(account_key=account_key("account")).sort("account_key", "mapped_currency")
+
+
+def name_as_mapped(rows: pl.DataFrame, mapped: pl.DataFrame) -> pl.DataFrame:
+    """Give lines the key that the settings have for their account: `1050 - Stripe Clearing` is `1050 Stripe Clearing`, and either is `1050`.
+
+    A name alone stands for an account only while the lines know it under one number.
+
+    Args:
+        rows: `account_key`, and `account_name`: what a second column says of the account ("" where none does).
+        mapped: as `mapped_accounts` gives it.
+
+    Returns:
+        The rows with `account_key` replaced where the settings spell it in another way.
+    """
+    exact = set(mapped["account_key"])
+    wanted = {key: _parts(key) for key in sorted(exact)}
+    found: dict[tuple[str, str], tuple[str, bool]] = {}
+    for account, name in rows.select("account_key", "account_name").unique().sort("account_key", "account_name").iter_rows():
+        if account not in exact and (match := _match_account(account, name, wanted)):
+            found[(account, name)] = match
+    by_name: dict[str, set[str]] = {}
+    for (account, _), (key, is_by_name) in found.items():
+        if is_by_name:
+            by_name.setdefault(key, set()).add(account)
+    pairs = [(*pair, key) for pair, (key, is_by_name) in found.items() if not is_by_name or len(by_name[key]) == 1]
+    if not pairs:
+        return rows
+    known = pl.DataFrame(pairs, schema={"account_key": pl.String, "account_name": pl.String, "as_mapped": pl.String}, orient="row")
+    joined = rows.join(known, on=["account_key", "account_name"], how="left", maintain_order="left")
+    return joined.with_columns(account_key=pl.coalesce("as_mapped", "account_key")).drop("as_mapped")
+
+
+def _match_account(account: str, name: str, wanted: dict[str, tuple[str, str]]) -> tuple[str, bool] | None:
+    """Return the one mapped account that an export means, and whether only its name says so."""
+    number, own_name = _parts(account)
+    if not number and name:
+        number, own_name = _parts(name)[0], own_name or _parts(name)[1]
+    names = {own_name, _parts(name)[1]} - {""}
+    by_number = [
+        key for key, (other, text) in wanted.items() if number and other == number and (text in names or not names or not (text or _SUB_ACCOUNT in own_name))
+    ]
+    if by_number:
+        return (by_number[0], False) if len(by_number) == 1 else None
+    by_name = [key for key, (other, text) in wanted.items() if text in names and not (number and other)]
+    return (by_name[0], True) if len(by_name) == 1 else None
+
+
+def _parts(account: str) -> tuple[str, str]:
+    """Return an account's number and name as they are compared; either may be "".
+
+    >>> _parts("1050 - Stripe Clearing") == _parts("Stripe clearing (1050)") == ("1050", "stripe clearing")
+    True
+    >>> _parts("0000105000"), _parts("Assets:Stripe")
+    (('105000', ''), ('', 'assets:stripe'))
+    """
+    found = _NUMBERED.fullmatch(account) or _NUMBER_BEHIND.fullmatch(account)
+    number, name = (found["number"], found["name"] or "") if found else ("", account)
+    return (number.lstrip("0") or number), " ".join(name.casefold().strip(" -·|:()").split())
 
 
 def found_accounts(rows: pl.DataFrame, *, settings: Settings) -> pl.DataFrame:

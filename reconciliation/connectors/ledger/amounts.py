@@ -137,11 +137,8 @@ def _signed_amount(rows: pl.DataFrame, table: Table, profile: Profile, faults: F
         cell="indicator",
         message="{cell} is neither debit nor credit; set debit_words and credit_words in a mapping file",
     )
-    moved = rows.filter((amount != 0) & pl.col("side").is_not_null())
-    repeats_sign = (
-        moved.height > 0
-        and moved.select(((amount.sign() * pl.col("side") == 1).all() | (amount.sign() * pl.col("side") == -1).all()) & (amount < 0).any()).item()
-    )
+    moved = rows.filter((amount != 0) & pl.col("side").is_not_null()).select(agrees=amount.sign() * pl.col("side"), is_negative=amount < 0)
+    repeats_sign = bool(moved["is_negative"].any()) and moved["agrees"].n_unique() == 1
     return rows.with_columns(signed=(amount.abs() if repeats_sign else amount) * pl.col("side")).drop("side")
 
 
@@ -187,7 +184,12 @@ def expand_contra(rows: pl.DataFrame, profile: Profile, *, account_key: pl.Expr)
     has_contra = (pl.col("contra_account") != "") & (every | pl.col("type").str.to_lowercase().is_in([name.lower() for name in profile.contra_types]))
     tax = pl.col("tax_amount_thousandths").fill_null(0) * pl.col("base").sign()
     contra = rows.filter(has_contra).with_columns(
-        account="contra_account", account_key=account_key, contra_account="account", base=-(pl.col("base") + tax), foreign=-pl.col("foreign")
+        account="contra_account",
+        account_key=account_key,
+        account_name=pl.lit(""),
+        contra_account="account",
+        base=-(pl.col("base") + tax),
+        foreign=-pl.col("foreign"),
     )
     both = [rows.with_columns(is_contra=pl.lit(False)), contra.with_columns(is_contra=pl.lit(True))]
     return pl.concat(both).sort("row", "is_contra", maintain_order=True)
@@ -215,12 +217,14 @@ def _foreign_amount(rows: pl.DataFrame, table: Table, faults: Faults) -> pl.Data
 
 
 def _refuse_base_only(foreign_rows: pl.DataFrame, table: Table, faults: Faults) -> None:
-    """Refuse amounts of a foreign-currency account that an exchange rate shows to be base amounts."""
-    if "exchange_rate" not in table.layout.fields:
-        return
-    converted = foreign_rows.filter(~pl.col("exchange_rate").str.contains(r"^1([.,]0*)?$") & (pl.col("exchange_rate") != ""))
+    """Refuse amounts of a foreign-currency account that are base amounts: an exchange rate shows it, or the system writes no others there."""
+    rate = table.layout.header("exchange_rate") if "exchange_rate" in table.layout.fields else ""
+    is_converted = ~pl.col("exchange_rate").str.contains(r"^1([.,]0*)?$") & (pl.col("exchange_rate") != "")
     message = "an exchange rate other than 1 shows that debit and credit are in the base currency; export the amount in foreign currency too"
-    faults.add_rows(converted, column=table.layout.header("exchange_rate"), message=message)
+    faults.add_rows(foreign_rows.filter(pl.lit(bool(rate)) & is_converted), column=rate, message=message)
+    if table.layout.profile.amount_currency == "base" and not table.layout.header_currencies:
+        message = "is in the currency of the books, as this system writes it, and the account is in another; export the amount in foreign currency too"
+        faults.add_rows(foreign_rows.filter(~(pl.lit(bool(rate)) & is_converted)), column=_money_header(table), message=message)
 
 
 def _check_hints(rows: pl.DataFrame, table: Table, base_currency: str, faults: Faults) -> None:

@@ -13,7 +13,7 @@ import polars as pl
 
 from reconciliation.config import Settings
 from reconciliation.connectors.inbox import InboxFile, raise_together
-from reconciliation.connectors.ledger.accounts import account_key, mapped_accounts, resolve_currency
+from reconciliation.connectors.ledger.accounts import account_key, mapped_accounts, name_as_mapped, resolve_currency
 from reconciliation.connectors.tabular.amounts import AmountReading, read_amounts, to_minor
 from reconciliation.connectors.tabular.cells import Grid, open_grids
 from reconciliation.connectors.tabular.dates import parse_period
@@ -108,7 +108,7 @@ def _read_file(file: InboxFile, settings: Settings) -> _BalanceFile:
     refuse_duplicates(grid.file, layout, body.frame)
     faults = Faults(grid.file)
     frame = body.frame.rename({f"c{place}": field for field, place in layout.fields.items()})
-    absent = [name for name in ("currency", "period", *_MONEY) if name not in layout.fields]
+    absent = [name for name in ("account_name", "currency", "period", *_MONEY) if name not in layout.fields]
     frame = frame.with_columns(pl.lit("").alias(name) for name in absent)
     money = [name for name in _MONEY if name in layout.fields]
     frame = frame.filter(pl.any_horizontal(pl.col("account", "period", *money) != ""))
@@ -213,7 +213,8 @@ def _preamble_period(layout: Layout, listed: list[str]) -> str | None:
 
 def _map_rows(frame: pl.DataFrame, layout: Layout, settings: Settings, faults: Faults) -> pl.DataFrame:
     mapped = mapped_accounts(settings)
-    rows = resolve_currency(frame.drop("currency"), mapped, base_currency=settings.entity.currency)
+    named = name_as_mapped(frame.drop("currency"), mapped)
+    rows = resolve_currency(named, mapped, base_currency=settings.entity.currency)
     listed = (pl.col("currency_stated") == pl.col("currency")) | (pl.col("currency_stated") == "")
     rows = rows.with_columns(is_mapped=(pl.col("is_mapped") & listed.fill_null(value=False)) if mapped.height else pl.lit(True))
     rows = rows.with_columns(

@@ -5,6 +5,7 @@ accounts are mapped and coverage decides which export counts. Run alone: `reconc
 """
 
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ import polars as pl
 from reconciliation.calendar import Calendar
 from reconciliation.config import Settings
 from reconciliation.connectors.inbox import InboxFile, raise_together
-from reconciliation.connectors.ledger.accounts import account_key, found_accounts, mapped_accounts, resolve_currency
+from reconciliation.connectors.ledger.accounts import account_key, found_accounts, mapped_accounts, name_as_mapped, resolve_currency
 from reconciliation.connectors.ledger.amounts import account_amounts, base_amounts, expand_contra, has_foreign_amounts, take_base_amounts
 from reconciliation.connectors.ledger.coverage import Covered, apply_coverage
 from reconciliation.connectors.ledger.proofs import prove_export
@@ -40,6 +41,14 @@ PROFILES = Path(__file__).parent / "profiles"
 MAPPINGS = "mappings"
 """Folder beside the settings file in which confirmed mappings are kept; each is recognized by the header it was made for."""
 
+MONTHS_APART_MAX = 6
+"""A numbered period without a year lies in the year that brings it nearest to its posting date."""
+
+_FOREIGN_WORDS = re.compile(
+    r"\b(?:doc|document|trans|tran|transaction|original|orig|source|foreign|entered|account currency|fcy|fx|tc|dc)\b|fremdw|belegw|transaktionsw|devise|étrang|divisa|extranj|vreemd|estera",
+    re.IGNORECASE,
+)
+_MONEY_WORDS = re.compile(r"amount|amt|value|debit|credit|betrag|umsatz|montant|importe|monto|bedrag|importo|kwota|belopp|beløb", re.IGNORECASE)
 _UNIT = "\x1f"
 # A row that names two mapped accounts is two lines.
 _SOURCE_ROW = pl.when("is_contra").then(pl.format("{}/contra", "row")).otherwise(pl.col("row").cast(pl.String))
@@ -152,6 +161,7 @@ def _read_sheet(file: InboxFile, grid: Grid, profiles: Sequence[Profile], settin
     message = f"{{cell}} is the currency of the books in this export, but [entity] currency is {base}; export in {base}, or correct the settings"
     faults.add_rows(other_base, column=table.layout.header("base_currency"), cell="base_currency", message=message)
     _refuse_other_base(table, base, faults)
+    _refuse_second_amount(lines, table, base, faults)
     faults.raise_any()
     lines = base_amounts(lines, table, faults)
     faults.raise_any()
@@ -168,6 +178,17 @@ def _refuse_other_base(table: Table, base: str, faults: Faults) -> None:
         if in_base and base not in codes:
             message = f"is in {' or '.join(sorted(codes))}, but [entity] currency is {base}; export in {base}, or correct the settings"
             faults.add(row=table.layout.header_row, column=table.layout.header(field), message=message)
+
+
+def _refuse_second_amount(lines: pl.DataFrame, table: Table, base: str, faults: Faults) -> None:
+    """Refuse a plain table in several currencies with a second amount that is not read: which of the two is the account's is not known."""
+    layout = table.layout
+    if layout.profile.amount_currency == "base" or has_foreign_amounts(table) or lines["currency_stated"].is_in(["", base]).all():
+        return
+    for index, header in enumerate(layout.headers):
+        if index not in layout.fields.values() and _FOREIGN_WORDS.search(header) and _MONEY_WORDS.search(header):
+            message = "seems to be the amount in another currency, and it is not read; name the account's amount as amount in a mapping file ([ledger] profile)"
+            faults.add(row=layout.header_row, column=header, message=message)
 
 
 def _link_reversals(lines: pl.DataFrame, profile: Profile) -> pl.DataFrame:
@@ -189,11 +210,11 @@ def _currency_code(profile: Profile, constant: str) -> pl.Expr:
 
 def _month(table: Table, calendar: Calendar, faults: Faults) -> pl.Series:
     """Return each line's accounting period: the one its ERP states, else that of its posting date."""
-    is_number = pl.col("period").str.contains(r"^[0-9]{1,3}$") & (pl.col("fiscal_year") != "")
+    is_number = pl.col("period").str.contains(r"^[0-9]{1,3}$")
     number = pl.col("period").str.strip_chars_start("0")
     special = [str(period) for period in table.layout.profile.special_periods if not calendar.periods]
     regular = pl.when(number.is_in(special)).then(pl.lit("12")).otherwise(number)
-    joined = pl.when(is_number).then(regular + "/" + pl.col("fiscal_year")).otherwise("period")
+    joined = pl.when(is_number).then(regular + "/" + _year_of_period(number)).otherwise("period")
     lines = table.lines.with_columns(period=joined)
     texts = lines.filter(pl.col("period") != "").group_by("period").agg(pl.col("row").min())
     listed = [name for name, _, _ in calendar.periods]
@@ -213,9 +234,17 @@ def _month(table: Table, calendar: Calendar, faults: Faults) -> pl.Series:
     return lines.select(pl.coalesce(stated, calendar.period_of_day("day")).alias("month")).to_series()
 
 
+def _year_of_period(number: pl.Expr) -> pl.Expr:
+    """Return the year of a numbered period: the one stated, else that of the posting date, which may lie a few months into the next or the last."""
+    apart = number.cast(pl.Int32, strict=False).clip(1, 12) - pl.col("day").dt.month().cast(pl.Int32)
+    shift = pl.when(apart > MONTHS_APART_MAX).then(-1).when(apart < -MONTHS_APART_MAX).then(1).otherwise(0)
+    dated = (pl.col("day").dt.year() + shift).cast(pl.String)
+    return pl.when(pl.col("fiscal_year") != "").then("fiscal_year").otherwise(dated)
+
+
 def _refuse_shifted_periods(lines: pl.DataFrame, known: dict[str, str], table: Table, calendar: Calendar, faults: Faults) -> None:
     """Refuse numbered periods of a fiscal year that does not begin in January: the third period is then not March."""
-    if "fiscal_year" not in table.layout.fields or not known:
+    if not known or not table.lines["period"].str.contains(r"^[0-9]{1,3}$").any():
         return
     stated = pl.col("period").replace_strict(known, default=None, return_dtype=pl.String)
     compared = lines.select("row", "period", stated=stated, dated=calendar.period_of_day("day")).drop_nulls()
@@ -243,7 +272,8 @@ def _map_lines(export: Export, mapped: pl.DataFrame, settings: Settings) -> pl.D
     """
     table, base = export.table, settings.entity.currency
     faults = Faults(table.file)
-    lines = take_base_amounts(resolve_currency(export.lines, mapped, base_currency=base), table, base_currency=base)
+    named = name_as_mapped(export.lines, mapped)
+    lines = take_base_amounts(resolve_currency(named, mapped, base_currency=base), table, base_currency=base)
     unlisted = (
         pl.col("is_mapped")
         & ~pl.col("is_revaluation")

@@ -15,20 +15,20 @@ Span = tuple[date, date]
 
 YEAR_MIN, YEAR_MAX = 1990, 2099
 
-# English, German, French, Spanish, Dutch, Italian month names, by their first letters as far as they are told apart.
+# English, German, French, Spanish, Dutch, Italian, Portuguese, Scandinavian and Polish month names, by their first letters as far as they are told apart.
 _MONTH_NAMES = (
-    "jan janvier januar enero ene january januari gennaio gen",
-    "feb februar février fevrier fév fev fevr févr febrero february februari febbraio",
-    "mar mär märz mrz mars marzo march maart mrt",
-    "apr april avril avr abril abr aprile",
-    "may mai mayo mei maggio mag",
-    "jun juni juin junio june giugno giu",
-    "jul juli juillet juil julio july luglio lug",
-    "aug august août aout agosto ago augustus",
-    "sep sept september septembre septiembre settembre set",
-    "oct okt october oktober octobre octubre ottobre ott",
-    "nov november novembre noviembre",
-    "dec dez december dezember décembre decembre déc diciembre dic dicembre",
+    "jan janvier januar januari enero ene january gennaio gen janeiro sty styczeń stycznia",
+    "feb februar februari février fevrier fév fev fevr févr febrero february febbraio fevereiro lut luty lutego",
+    "mar mär märz mrz mars marzo march maart mrt março marzec marca",
+    "apr april avril avr abril abr aprile kwi kwiecień kwietnia",
+    "may mai mayo mei maggio mag maio maj maja",
+    "jun juni juin junio june giugno giu junho cze czerwiec czerwca",
+    "jul juli juillet juil julio july luglio lug julho lip lipiec lipca",
+    "aug august augusti août aout agosto ago augustus sie sierpień sierpnia",
+    "sep sept september septembre septiembre settembre set setembro wrz wrzesień września",
+    "oct okt october oktober octobre octubre ottobre ott outubro out paź październik października",
+    "nov november novembre noviembre novembro lis listopad listopada",
+    "dec dez des december dezember desember décembre decembre déc diciembre dic dicembre dezembro gru grudzień grudnia",
 )
 _MONTHS = {name: number for number, names in enumerate(_MONTH_NAMES, start=1) for name in names.split()}
 BEGINS_LIKE_A_DAY = rf"(?i)^\W*(?:\p{{Nd}}|(?:{'|'.join(sorted(_MONTHS))})\P{{L}})"

@@ -14,7 +14,7 @@ import polars as pl
 from reconciliation.connectors.tabular.cells import Grid
 from reconciliation.connectors.tabular.dates import Span, parse_day
 from reconciliation.connectors.tabular.profiles import AMOUNT_FIELDS, Profile, header_key
-from reconciliation.connectors.tabular.stated import next_year, stated_span
+from reconciliation.connectors.tabular.stated import next_year, stated_account, stated_span
 from reconciliation.errors import FileRefusedError
 from reconciliation.money import CURRENCIES
 
@@ -70,10 +70,17 @@ class Layout:
         where = self.profile.preamble
         stated = self._stated(where.currency) if where and where.currency else ""
         constants: dict[str, str] = {str(field): value for field, value in self.profile.constants.items()}
+        if self._is_of_one_account and "account" not in constants:
+            constants["account"] = stated_account(self.preamble)
         named = {code for name, codes in self.header_currencies.items() if name in self._own_fields for code in codes}
         if not stated and len(named) == 1:
             stated = next(iter(named))
         return constants | ({"currency": stated} if stated else {})
+
+    @property
+    def _is_of_one_account(self) -> bool:
+        """Whether no column and no heading says the account, so that a line above the header must."""
+        return "account" not in self.fields and not self.profile.sections
 
     @property
     def _own_fields(self) -> frozenset[str]:
@@ -219,7 +226,8 @@ def _match(profile: Profile, keys: _Keys, record: list[str], *, delimiter: str, 
                 break
     if profile.unnamed and profile.unnamed not in found and keys.whole and not keys.whole[0]:
         found[profile.unnamed] = 0
-    if _missing(profile, found):
+    missing = _missing(profile, found)
+    if missing and (missing != ["account"] or profile.is_mapping or not stated_account(preamble)):
         return None
     fields = {field: place for field, place in found.items() if field in profile.columns}
     named = [index for index, key in enumerate(keys.whole) if key]

@@ -20,7 +20,7 @@ from reconciliation.errors import SettingsError
 MOVEMENT_FIELDS = ("debit", "credit", "amount", "foreign_amount", "foreign_debit", "foreign_credit", "tax_amount")
 AMOUNT_FIELDS = (*MOVEMENT_FIELDS, "balance", "base_amount", "opening")
 FIELDS = (
-    "date", "value_date", "period", "fiscal_year", "type", "document", "line", "account", "contra_account", "counterparty", "memo", "reference", "poster",
+    "date", "value_date", "period", "fiscal_year", "type", "document", "line", "account", "account_name", "contra_account", "counterparty", "memo", "reference", "poster",
     "currency", "base_currency", *AMOUNT_FIELDS, "indicator", "exchange_rate", "created_from", "reverses", "posting", "internal_id",
     "clearing_document",
 )  # fmt: skip
@@ -39,12 +39,34 @@ TOTAL_LABELS = (
     "gesamtsumme",
     "somme",
     "suma",
+    "total général",
+    "total general",
+    "totale",
+    "totaal",
+    "summa",
+    "endsumme",
+    "zwischensumme",
+    "sous-total",
+    "subtotaal",
+    "eindtotaal",
+    "razem",
 )
 BALANCE_LABELS = (
     "opening balance", "beginning balance", "balance forward", "balance brought forward", "brought forward", "closing balance", "ending balance",
-    "balance carried forward", "balance at end of period", "balance at start of period",
-    "kontostand", "letzter kontostand", "saldo am", "solde au", "saldo al", "anfangssaldo", "endsaldo", "solde initial", "solde final", "saldo inicial", "saldo final",
+    "balance carried forward", "balance at end of period", "balance at start of period", "carried forward", "history balance",
+    "kontostand", "letzter kontostand", "saldo am", "anfangssaldo", "endsaldo", "eröffnungssaldo", "schlusssaldo", "saldovortrag", "anfangsbestand", "endbestand",
+    "solde au", "solde initial", "solde final", "solde d'ouverture", "solde de clôture", "solde de début", "report à nouveau", "à reporter",
+    "saldo al", "saldo inicial", "saldo final", "saldo de apertura", "saldo de cierre", "saldo anterior", "saldo iniziale", "saldo finale", "saldo precedente",
+    "beginsaldo", "openingssaldo", "eindsaldo", "ingående balans", "ingående saldo", "utgående balans", "utgående saldo", "primosaldo", "ultimosaldo", "inngående saldo",
 )  # fmt: skip
+INDICATORS = (
+    "Debit/Credit", "Debit / Credit", "Debit/Credit Indicator", "Debit/Credit ind.", "Debit/Credit ind", "Debit/Credit Code", "Debit Credit Indicator", "D/C", "Dr/Cr",
+    "DR/CR", "Dr or Cr", "Db/Cr", "DC", "DC Indicator", "D/C Indicator", "Dr./Cr.", "Credit/Debit", "Cr/Dr", "C/D",
+    "S/H", "S/H-Kennzeichen", "S/H-Kennz.", "S/H Kz", "SH-Kz", "Soll/Haben", "Soll-/Haben-Kennzeichen", "Soll/Haben-Kennzeichen", "Soll/Haben-Kennz.", "Soll/Haben-Kz",
+    "Sens", "D/H", "Debe/Haber", "Indicador D/H", "Indicador debe/haber", "Debe/Haber ind.", "Dare/Avere", "D/A", "Segno", "Debet/Credit", "Debet/Kredit", "D/K", "Débito/Crédito",
+    "Code débit/crédit", "Débit/Crédit", "Code débit-crédit", "SHKZG", "DRCRK",
+)  # fmt: skip
+"""Headers of a column that says on which side an amount is; every shipped profile with one amount knows them, for without it all of them would be debits."""
 
 
 class Preamble(BaseModel):
@@ -124,19 +146,22 @@ class Profile(BaseModel):
     sign: Literal["debit_positive", "credit_positive"] = "debit_positive"
     decimal_mark: Literal[".", ","] | None = None
     date_order: DateOrder | None = None
-    debit_words: tuple[str, ...] = ("d", "dr", "debit", "s", "soll", "debe", "débit")
-    credit_words: tuple[str, ...] = ("c", "cr", "credit", "h", "haben", "haber", "crédit", "k")
+    debit_words: tuple[str, ...] = ("d", "dr", "debit", "s", "soll", "debe", "débit", "dare", "debet", "débito")
+    credit_words: tuple[str, ...] = ("c", "cr", "credit", "h", "haben", "haber", "crédit", "k", "avere", "a", "kredit", "crédito")
     currency_names: dict[str, str] = Field(default_factory=dict)
     total_labels: tuple[str, ...] = TOTAL_LABELS
     balance_labels: tuple[str, ...] = BALANCE_LABELS
     revaluation_types: tuple[str, ...] = ()
     non_posting_types: tuple[str, ...] = ()
-    non_posting_words: tuple[str, ...] = ("no", "n", "false", "f", "non-posting", "non posting")
+    non_posting_words: tuple[str, ...] = ("no", "n", "false", "f", "non-posting", "non posting", "nein", "non", "nee", "não", "nej", "nei")
     reversal_types: tuple[str, ...] = ()
     reverses_by: Literal["document", "internal_id"] = "document"
     sections: bool = False
     section_pattern: str = ""
-    section_totals: tuple[str, ...] = ("total for", "total of", "total", "net movement", "summe")
+    section_totals: tuple[str, ...] = (
+        "total for", "total of", "total", "net movement", "summe", "summe für", "gesamt für", "gesamtsumme für", "total pour", "total de", "total del", "total du", "totale per",
+        "totale di", "totale", "totaal voor", "totaal van", "totaal", "summa för", "summa",
+    )  # fmt: skip
     carry_down: tuple[str, ...] = ()
     balanced: Literal["", "document", "file"] = ""
     type_sides: dict[str, Literal["debit", "credit"]] = Field(default_factory=dict)
@@ -198,7 +223,15 @@ def read_profile(path: Path) -> Profile:
 @lru_cache(maxsize=16)
 def shipped_profiles(folder: Path) -> tuple[Profile, ...]:
     """Return the profiles of a folder of the product, by name."""
-    return tuple(read_profile(path) for path in sorted(folder.glob("*.toml")))
+    return tuple(_with_indicator(read_profile(path)) for path in sorted(folder.glob("*.toml")))
+
+
+def _with_indicator(profile: Profile) -> Profile:
+    """Let a profile with one amount know the column that says on which side it is, under any of its usual names."""
+    if "amount" not in profile.columns or profile.type_sides:
+        return profile
+    names = dict.fromkeys((*profile.columns.get("indicator", ()), *INDICATORS))
+    return profile.model_copy(update={"columns": {**profile.columns, "indicator": tuple(names)}})
 
 
 def kept_mappings(folder: Path) -> tuple[Profile, ...]:

@@ -13,7 +13,7 @@ import polars as pl
 from reconciliation.connectors.tabular.dates import BEGINS_LIKE_A_DAY
 from reconciliation.connectors.tabular.detection import HEADING_CELLS_MAX, Layout
 from reconciliation.connectors.tabular.faults import Faults
-from reconciliation.connectors.tabular.profiles import AMOUNT_FIELDS, MOVEMENT_FIELDS, Profile, cell_key
+from reconciliation.connectors.tabular.profiles import AMOUNT_FIELDS, MOVEMENT_FIELDS, Profile, cell_key, header_key
 
 _WITH_CHILDREN = re.compile(r"\s*(?:with|including) sub-?\s?accounts?$")
 
@@ -149,6 +149,7 @@ def _classify_others(rows: pl.DataFrame, layout: Layout, cell: dict[str, pl.Expr
     unnamed = [pl.col(f"c{index}") for index, header in enumerate(layout.headers) if not header]
     is_beside = (_count_filled(unnamed) == 1) & ~is_last
     is_note = ~has_money & pl.when(pl.col("filled") == 1).then(is_sentence | is_beside).otherwise(~has_day & ~names_entry)
+    speaking = [pl.col(f"c{index}") for index in range(len(layout.headers)) if index not in amounts | _grouping_columns(layout)]
     is_bare_total = pl.lit(profile.sections) & says_total & label.str.contains(_starts_with(profile.section_totals))
     kind = (
         pl.when(pl.col("filled") == 0).then(pl.lit("blank"))
@@ -158,12 +159,19 @@ def _classify_others(rows: pl.DataFrame, layout: Layout, cell: dict[str, pl.Expr
         .when(says_balance).then(pl.lit("balance"))
         .when(is_bare_total).then(pl.lit("total"))
         .when(says_total & ~has_money).then(pl.lit("note"))
-        .when((pl.col("filled_texts") == 0) & has_money).then(pl.lit("total"))
+        .when((_count_filled(speaking) == 0) & has_money).then(pl.lit("total"))
         .when(is_section).then(pl.lit("section"))
         .when(is_note).then(pl.lit("note"))
         .otherwise(pl.lit("line"))
     )  # fmt: skip
     return rows.with_columns(kind=kind).drop("filled_texts")
+
+
+def _grouping_columns(layout: Layout) -> set[int]:
+    """Return the columns that a subtotal may fill: what it is grouped by. A line says more: a day, a document, a text."""
+    companies = {header_key(name) for name in layout.profile.others.get("company", ())}
+    named = {layout.fields[field] for field in ("currency", "base_currency", "account", "account_name") if field in layout.fields}
+    return named | {index for index, header in enumerate(layout.headers) if header_key(header) in companies}
 
 
 def _plain(text: pl.Expr) -> pl.Expr:

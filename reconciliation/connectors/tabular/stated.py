@@ -13,6 +13,11 @@ from datetime import date, timedelta
 
 from reconciliation.connectors.tabular.dates import YEAR_MAX, YEAR_MIN, Span, month_number
 
+_ACCOUNT_LABEL = re.compile(
+    r"(?:general |gl |g/l )?(?:ledger|account|nominal(?: code| account)?|konto|sachkonto|compte|cuenta|conto|rekening|grootboekrekening)(?: account| name| number| no\.?| nr\.?)?\s*:\s*(?P<account>.*)",
+    re.IGNORECASE,
+)
+_SEVERAL_ACCOUNTS = re.compile(r"^(?:all|any|alle|tous|todas|tutti|several|multiple|various|diverse)\b|[;,*]|\.\.|\s(?:to|bis|à|a|-)\s+\d", re.IGNORECASE)
 _WORD = r"[^\W\d_]{3,}\.?"
 _BETWEEN = r"\s*(?:-|\u2013|\u2014|to|through|bis|au|al|a|tot|until|till)\s*(?:the\s+|le\s+)?"
 _NAMED_PAIR = re.compile(
@@ -31,6 +36,23 @@ def stated_span(preamble: Sequence[Sequence[str]]) -> Span | None:
     """Return the days that the lines above a header state; None where they state none, or not the same."""
     found = {span for line in preamble for span in [_span_of(" ".join(cell for cell in line if cell))] if span}
     return next(iter(found)) if len(found) == 1 else None
+
+
+def stated_account(preamble: Sequence[Sequence[str]]) -> str:
+    """Return the one account that the lines above a header name for all rows below it; "" where they name none, or several.
+
+    >>> stated_account([["Ledger: Stripe Clearing"]]), stated_account([["Account:", "", "1050 Stripe"]]), stated_account([["Account: All"]])
+    ('Stripe Clearing', '1050 Stripe', '')
+    """
+    found = set()
+    for line in preamble:
+        filled = [cell for cell in line if cell]
+        for place, cell in enumerate(filled):
+            if label := _ACCOUNT_LABEL.fullmatch(cell):
+                found.add(label["account"] or (filled[place + 1] if place + 1 < len(filled) else ""))
+    found.discard("")
+    account = next(iter(found)) if len(found) == 1 else ""
+    return "" if _SEVERAL_ACCOUNTS.search(account) else account
 
 
 def next_year(day: date) -> date:

@@ -4,6 +4,7 @@ Dates and amounts are read here for the table as a whole. What a line means (acc
 is the caller's. A total row that its lines do not add up to refuses the file.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from reconciliation.connectors.tabular.amounts import AmountReading, read_amount
 from reconciliation.connectors.tabular.cells import Body, Grid
 from reconciliation.connectors.tabular.dates import DateReading, Span, read_dates, without_time
 from reconciliation.connectors.tabular.detection import Layout, detect_layout, refuse_duplicates
-from reconciliation.connectors.tabular.faults import Faults
+from reconciliation.connectors.tabular.faults import Faults, show_cell
 from reconciliation.connectors.tabular.profiles import AMOUNT_FIELDS, FIELDS, Profile
 from reconciliation.connectors.tabular.rows import carry_down, classify_rows, refuse_unended
 from reconciliation.connectors.tabular.totals import prove_totals
@@ -21,6 +22,13 @@ from reconciliation.money import currency_exponent
 
 DATE_FIELDS = ("date", "value_date")
 _IDS = ("document", "internal_id", "reference", "account", "clearing_document")
+_SIDES = (
+    {"d", "c"}, {"dr", "cr"}, {"debit", "credit"}, {"s", "h"}, {"soll", "haben"}, {"d", "h"}, {"debe", "haber"}, {"dare", "avere"}, {"d", "a"}, {"debet", "credit"},
+    {"debet", "kredit"}, {"d", "k"}, {"débit", "crédit"}, {"débito", "crédito"}, {"+", "-"}, {"40", "50"},
+)  # fmt: skip
+_SCALED = re.compile(
+    r"\b(?:in thousands|in millions|in teur|in t€|in tausend|in mio|en milliers|en millions|en miles|in migliaia|in duizenden|000s|'000)\b", re.IGNORECASE
+)
 # What a spreadsheet makes of a long number: its last digits are lost.
 _MANGLED = r"^[0-9](?:[.,][0-9]+)?[eE]\+?[0-9]{1,3}$"
 
@@ -91,6 +99,7 @@ def read_table(grid: Grid, profiles: Sequence[Profile], *, day_first: bool | Non
     body = grid.body(delimiter=layout.delimiter, after_row=layout.header_row, width=len(layout.headers), quoted=layout.profile.quotes == "csv")
     refuse_duplicates(grid.file, layout, body.frame)
     faults = Faults(grid.file)
+    _refuse_scaled(layout, faults)
     classified = classify_rows(body.frame, layout)
     rows = _add_absent(classified.frame, layout)
     _refuse_ragged(rows, body, layout, faults)
@@ -108,6 +117,7 @@ def read_table(grid: Grid, profiles: Sequence[Profile], *, day_first: bool | Non
     faults.raise_any()
     lines = _attach_amounts(_attach_days(lines, dates), layout, amounts, faults)
     totals = _attach_amounts(totals, layout, amounts, faults)
+    _refuse_unread_side(lines, body, layout, faults)
     faults.raise_any()
     proofs = prove_totals(lines, totals, layout, classified.starts, faults)
     faults.raise_any()
@@ -167,6 +177,32 @@ def _read_amounts(rows: pl.DataFrame, layout: Layout, default_currency: str) -> 
 
 def _distinct(texts: list[pl.DataFrame]) -> pl.DataFrame:
     return pl.concat(texts).group_by("text").agg(pl.col("row").min(), pl.col("column").get(pl.col("row").arg_min())).sort("row", "column")
+
+
+def _refuse_scaled(layout: Layout, faults: Faults) -> None:
+    """Refuse a report that says above its lines, or in a header, that its amounts are thousands or millions."""
+    above = [(row, cell) for row, line in enumerate(layout.preamble, start=1) for cell in line]
+    for row, cell in (*above, *((layout.header_row, header) for header in layout.headers)):
+        if _SCALED.search(cell):
+            message = f"{show_cell(cell)} says that amounts are rounded to thousands or millions; export them in full"
+            faults.add(row=row, column=cell if row == layout.header_row else "", message=message)
+
+
+def _refuse_unread_side(lines: pl.DataFrame, body: Body, layout: Layout, faults: Faults) -> None:
+    """Refuse amounts without a sign beside a column that says debit or credit and was not recognized: all of them would be debits."""
+    fields, profile = layout.fields, layout.profile
+    if "amount" not in fields or "indicator" in fields or {"debit", "credit"} <= fields.keys() or profile.type_sides:
+        return
+    amounts = lines.filter(pl.col("amount_thousandths").fill_null(0) != 0)
+    if amounts.is_empty() or (amounts["amount_thousandths"] < 0).any() or (amounts["amount_marker"] != "").any():
+        return
+    unread = [index for index, header in enumerate(layout.headers) if header and index not in fields.values()]
+    cells = body.frame.select("row", *(f"c{index}" for index in unread)).join(amounts.select("row"), on="row", how="semi")
+    for index in unread:
+        words = cells[f"c{index}"].str.to_lowercase().unique()
+        if words.len() == 2 and set(words) in _SIDES:
+            message = "seems to say debit or credit, and the amounts have no sign of their own; name it as indicator in a mapping file ([ledger] profile)"
+            faults.add(row=layout.header_row, column=layout.headers[index], message=message)
 
 
 def _attach_days(lines: pl.DataFrame, dates: DateReading) -> pl.DataFrame:

@@ -13,7 +13,7 @@ _TOTALED = ("debit", "credit", "amount", "foreign_debit", "foreign_credit")
 
 
 def prove_totals(lines: pl.DataFrame, totals: pl.DataFrame, layout: Layout, starts: dict[str, int], faults: Faults) -> Proofs:
-    """Compare each total row with its lines: those below the heading it names, else those since the total before it, all so far, or those of its account.
+    """Compare each total row with its lines: those below the heading it names, else those since the total before it, all so far, or those of its account or currency.
 
     Args:
         lines: with `row`, `account` and `<field>_thousandths`.
@@ -27,7 +27,7 @@ def prove_totals(lines: pl.DataFrame, totals: pl.DataFrame, layout: Layout, star
         return ()
     sums = [pl.col(f"{field}_thousandths").fill_null(0).cast(pl.Int128).cum_sum().alias(field) for field in fields]
     running = lines.sort("row").select("row", *sums)
-    found = totals.sort("row").select("row", "label", "section", *(pl.col(f"{field}_thousandths").alias(f"{field}_stated") for field in fields))
+    found = totals.sort("row").select("row", "label", "section", "currency", *(pl.col(f"{field}_thousandths").alias(f"{field}_stated") for field in fields))
     found = found.join_asof(running, on="row", strategy="backward").with_columns(pl.col(fields).fill_null(0))
     found = found.with_columns((pl.col(field) - pl.col(field).shift(1, fill_value=0)).alias(f"{field}_since") for field in fields)
     proved = 0
@@ -49,6 +49,8 @@ def prove_totals(lines: pl.DataFrame, totals: pl.DataFrame, layout: Layout, star
                     faults.add(row=record["row"], column=layout.header(field), message=f"{message}; export it again")
                 continue
             if stated in (record[field], record[f"{field}_since"]) or stated == _sum_of_account(lines, record["label"], field):
+                continue
+            if record["currency"] and stated == _sum_of_currency(lines, record, field):
                 continue
             if around is not None and stated == _sum_between(lines, field, around, record["row"]):
                 continue
@@ -72,6 +74,11 @@ def _refuse_blank(record: dict[str, int | None], field: str, fields: list[str], 
 def _sum_between(lines: pl.DataFrame, field: str, start: int, end: int) -> int:
     inside = lines.filter(pl.col("row").is_between(start, end))
     return int(inside[f"{field}_thousandths"].fill_null(0).cast(pl.Int128).sum())
+
+
+def _sum_of_currency(lines: pl.DataFrame, record: dict[str, int | str | None], field: str) -> int:
+    own = lines.filter((pl.col("currency") == record["currency"]) & (pl.col("row") < record["row"]))
+    return int(own[f"{field}_thousandths"].fill_null(0).cast(pl.Int128).sum())
 
 
 def _sum_of_account(lines: pl.DataFrame, label: str, field: str) -> int | None:

@@ -1,38 +1,57 @@
 """Summary lines that name their bucket and do not add up exactly -> the components they must mean.
 
 In this order: within what the rates allow for the converted payments among them; without what is not posted yet (a channel
-posted net of fees, repeated charges, or one or two payments of which only one choice fits, else the latest of equal ones); off by rounding;
-off by a small share. A difference that remains is a residual.
+posted net of fees, repeated charges, or one or two payments of which only one choice fits); off by rounding; off by a small share, which becomes a
+residual. Where several choices of payments left out fit equally well, nothing is matched: line and payments are declared ambiguous.
+
+Worked: 'Stripe sales 2026-06-11' of 95.00, the day holds 50.00, 25.00, 25.00 and 20.00: without one of two equal payments of 25.00, nobody knows which.
 
 Worked: 'Stripe sales 2026-06-10' 3,866.18; the day's sales are 3,864.77 with EUR 120.00 among them, which the rates of
 those days put between 101.50 and 106.20: matched, the 1.41 is a difference of translation.
 """
 
-from collections.abc import Mapping, Sequence
-from itertools import combinations
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
 
 from reconciliation.matching.buckets import KEY, NET_SETS, count_ever, in_words, line_buckets, members_of, open_parts, summary_lines, total_parts
+from reconciliation.matching.habits import drop_unusual
+from reconciliation.matching.omissions import choose_omitted
 from reconciliation.matching.pool import Pool, nothing, pair_proposals
 
-OMITTED_MAX = 200
-REPEATS_MAX = 8
 WHOLE_SHARE_MIN = 0.8
 TRANSLATED, OMITTED, ROUNDED, OFF = 0.9, 0.88, 0.8, 0.72
 
 
 def match_near_sales(pool: Pool) -> pl.DataFrame:
     """Propose summaries of sales or refunds with the components they must mean."""
-    lines = summary_lines(pool).filter(pl.col("said").is_in(["sales", "refunds"]))
     parts = open_parts(pool)
-    if lines.is_empty() or parts.is_empty():
+    known = _sales_offers(pool, parts)
+    if known.is_empty():
         return nothing(pool)
-    offers = _offers(pool, lines, parts).filter(pl.lit(pool.sums_net) | ~pl.col("set").is_in(NET_SETS))
+    decided, undecided = _with_omissions(pool, known, parts)
+    off = _off(pool, known.join(undecided, on="item_id", how="anti"), parts)
+    return _first_of([_translated(pool, known, parts), decided, off], pool)
+
+
+def declare_near_sales(pool: Pool) -> pl.DataFrame:
+    """Propose summaries that leave payments out, and nothing says which: they are ambiguous with all their bucket holds."""
+    parts = open_parts(pool)
+    known = _sales_offers(pool, parts)
+    if known.is_empty():
+        return nothing(pool)
+    return _first_of([_with_omissions(pool, known, parts)[1]], pool)
+
+
+def _sales_offers(pool: Pool, parts: pl.DataFrame) -> pl.DataFrame:
+    """Join summaries of sales or refunds with the sums they may mean."""
+    lines = summary_lines(pool).filter(pl.col("said").is_in(["sales", "refunds"]))
+    if lines.is_empty() or parts.is_empty():
+        return pl.DataFrame()
+    offers = drop_unusual(_offers(pool, lines, parts).filter(pl.lit(pool.sums_net) | ~pl.col("set").is_in(NET_SETS)), pool)
     # Where refunds have lines of their own, the few without are not all the summary's.
-    known = offers.filter(pl.col("refunds") >= WHOLE_SHARE_MIN * pl.col("refunds_ever"))
-    return _first_of([_translated(pool, known, parts), _with_omissions(pool, known, parts), _off(pool, known, parts)], pool)
+    return offers.filter(pl.col("refunds") >= WHOLE_SHARE_MIN * pl.col("refunds_ever"))
 
 
 def match_near_fees(pool: Pool) -> pl.DataFrame:
@@ -46,7 +65,7 @@ def match_near_fees(pool: Pool) -> pl.DataFrame:
     whole, without_channel = _offers(pool, lines, parts), _offers(pool, lines, posted)
     exact = _propose(pool, without_channel.filter(pl.col("total") == pl.col("amount_minor")), posted, score=0.94, why="without a channel posted net of fees")
     near = _off(pool, without_channel, posted)
-    return _first_of([exact, _with_omissions(pool, whole, parts), near, _off(pool, whole, parts)], pool)
+    return _first_of([exact, _with_omissions(pool, whole, parts)[0], near, _off(pool, whole, parts)], pool)
 
 
 def _offers(pool: Pool, lines: pl.DataFrame, parts: pl.DataFrame) -> pl.DataFrame:
@@ -97,11 +116,7 @@ def _translated(pool: Pool, offers: pl.DataFrame, parts: pl.DataFrame) -> pl.Dat
 def _off(pool: Pool, offers: pl.DataFrame, parts: pl.DataFrame) -> pl.DataFrame:
     """Propose the nearest sum, with a residual."""
     rounding = _rounding(pool)
-    share_max = pl.when(pl.col("said") == "fees").then(pool.settings.fees_share_max).otherwise(pool.settings.sales_share_max)
-    share = pl.col("amount_minor").abs() * share_max
-    # Where others of the bucket have lines of their own, what is left over is not all the summary's: a difference would hide it.
-    mostly = offers.filter((pl.col("said") == "fees") | (pl.col("n") >= WHOLE_SHARE_MIN * pl.col("n_ever")))
-    best = _best(mostly.filter((pl.col("off") > 0) & ((pl.col("off") <= rounding) | (pl.col("off") <= share))))
+    best = _best(_near_enough(pool, offers))
     is_rounding = pl.col("off") <= rounding
     return _first_of(
         [
@@ -112,64 +127,46 @@ def _off(pool: Pool, offers: pl.DataFrame, parts: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def _near_enough(pool: Pool, offers: pl.DataFrame) -> pl.DataFrame:
+    """Keep sums that a line may mean although it is off."""
+    share_max = pl.when(pl.col("said") == "fees").then(pool.settings.fees_share_max).otherwise(pool.settings.sales_share_max)
+    # Where others of the bucket have lines of their own, what is left over is not all the summary's: a difference would hide it.
+    mostly = offers.filter((pl.col("said") == "fees") | (pl.col("n") >= WHOLE_SHARE_MIN * pl.col("n_ever")))
+    return mostly.filter((pl.col("off") > 0) & ((pl.col("off") <= _rounding(pool)) | (pl.col("off") <= pl.col("amount_minor").abs() * share_max)))
+
+
 def _rounding(pool: Pool) -> pl.Expr:
-    """Return what a sum of `n` amounts may be off by when each was rounded."""
-    return pl.max_horizontal(pl.lit(pool.settings.summary_rounding_minor), (pl.col("n") * 0.5).floor().cast(pl.Int64))
+    """Return what a sum may be off by when each of its converted amounts was rounded."""
+    return pl.max_horizontal(pl.lit(pool.settings.summary_rounding_minor), (pl.col("converted") * 0.5).floor().cast(pl.Int64))
 
 
-def _with_omissions(pool: Pool, offers: pl.DataFrame, parts: pl.DataFrame) -> pl.DataFrame:
-    """Propose lines that equal a bucket without one or two payments (or the fees of all that are not posted yet)."""
+def _with_omissions(pool: Pool, offers: pl.DataFrame, parts: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Propose lines that equal a bucket without one or two payments (or the fees of all that are not posted yet).
+
+    Returns:
+        Proposals where one choice fits; and those where several do, with everything the bucket holds.
+    """
     found: list[dict[str, Any]] = []
+    unclear: list[dict[str, Any]] = []
     named = offers.filter(pl.col("off") > 0).with_columns(low=pl.col("low") - _rounding(pool), high=pl.col("high") + _rounding(pool))
+    near = {tuple(row) for row in _near_enough(pool, offers).select("item_id", *KEY).iter_rows()}
     members = members_of(named, parts).join(
         parts.select("item_id", "amount_minor", "low_minor", "high_minor", "date", "occurred_at", "component", "is_gross_open", "is_repeat"), on="item_id"
     )
     inside_of = members.sort("date", "occurred_at", "item_id").partition_by(KEY, as_dict=True, maintain_order=True)
     for offer in named.sort("item_id", "far", "bucket", "key", "set").to_dicts():
-        inside = inside_of[tuple(offer[name] for name in KEY)]
-        candidates = inside.filter(pl.col("is_gross_open") & (pl.col("component") != "gross")) if offer["said"] == "fees" else inside
-        chosen, words = _choose_omitted(candidates, offer, is_fees=offer["said"] == "fees")
-        if chosen and len(chosen) < inside.height:
-            kept = inside.filter(~pl.col("item_id").is_in(chosen))["item_id"].sort().to_list()
-            evidence = f"sum of {len(kept)} {offer['set'].replace('_', ' ')} of {offer['bucket'].replace('_', ' ')} {offer['key']} {words}"
-            found.append({"members": [offer["item_id"], *kept], "score": OMITTED - 0.002 * offer["far"] - 0.001 * len(chosen), "evidence": evidence})
+        bucket = tuple(offer[name] for name in KEY)
+        inside = inside_of[bucket]
+        is_fees = offer["said"] == "fees"
+        candidates = inside.filter(pl.col("is_gross_open") & (pl.col("component") != "gross")) if is_fees else inside
+        choice = choose_omitted(candidates, offer, is_fees=is_fees)
+        summed = f"{offer['set'].replace('_', ' ')} of {offer['bucket'].replace('_', ' ')} {offer['key']}"
+        if choice.omitted and len(choice.omitted) < inside.height:
+            kept = inside.filter(~pl.col("item_id").is_in(choice.omitted))["item_id"].sort().to_list()
+            score = OMITTED - 0.002 * offer["far"] - 0.001 * len(choice.omitted)
+            found.append({"members": [offer["item_id"], *kept], "score": score, "evidence": f"sum of {len(kept)} {summed} {choice.words}"})
+        elif choice.is_unclear and (choice.is_of_one or (offer["item_id"], *bucket) in near):
+            everything = [offer["item_id"], *inside["item_id"].sort().to_list()]
+            unclear.append({"members": everything, "score": OMITTED - 0.002 * offer["far"], "evidence": f"{inside.height} {summed}, {choice.words}"})
     schema = pl.Schema({"members": pl.List(pool.items.schema["item_id"]), "score": pl.Float64(), "evidence": pl.String()})
-    return pair_proposals(pl.DataFrame(found, schema=schema)) if found else nothing(pool)
-
-
-def _choose_omitted(candidates: pl.DataFrame, offer: Mapping[str, Any], *, is_fees: bool) -> tuple[list[Any], str]:
-    """Choose what a line leaves out: repeated charges first, then the only one, or the only two, that fit; of equal ones the latest."""
-    ids, amounts = candidates["item_id"].to_list(), candidates["amount_minor"].to_list()
-    excess = offer["total"] - offer["amount_minor"]
-    if is_fees and len(ids) > 2 and sum(amounts) == excess:
-        return ids, f"without all {len(ids)} that are not posted yet"
-    repeats = (
-        candidates.filter("is_repeat")
-        .sort("date", "occurred_at", "item_id")
-        .tail(REPEATS_MAX)
-        .select("item_id", "amount_minor", "low_minor", "high_minor")
-        .rows()
-    )
-    subsets = [subset for size in range(1, len(repeats) + 1) for subset in combinations(repeats, size)]
-    fitting = [subset for subset in subsets if sum(row[1] for row in subset) == excess] or [subset for subset in subsets if _allows(offer, subset)]
-    if len(fitting) == 1:
-        return [row[0] for row in fitting[0]], f"without {len(fitting[0])} repeated, the only choice of repeated ones that fits"
-    single = [place for place, amount in enumerate(amounts) if amount == excess]
-    if len(single) == 1:
-        return [ids[single[0]]], "without one not posted yet, the only single one that fits"
-    if single:
-        return [ids[single[-1]]], f"without one of {len(single)} equal ones, of which the latest is left open"
-    within = [row[0] for row in candidates.select("item_id", "amount_minor", "low_minor", "high_minor").iter_rows() if _allows(offer, [row])]
-    if len(within) == 1:
-        return within, "without one not posted yet, the only single one that rounding and the rates of converted payments allow"
-    if len(ids) <= OMITTED_MAX:
-        double = [pair for pair in combinations(range(len(ids)), 2) if amounts[pair[0]] + amounts[pair[1]] == excess]
-        if len(double) == 1:
-            return [ids[place] for place in double[0]], "without two not posted yet, the only two that fit"
-    return [], ""
-
-
-def _allows(offer: Mapping[str, Any], omitted: Sequence[tuple[Any, int, int, int]]) -> bool:
-    """Tell whether rounding and the rates of converted payments allow the line, once some `item_id, amount, low, high` are left out."""
-    low, high = offer["low"] - sum(row[2] for row in omitted), offer["high"] - sum(row[3] for row in omitted)
-    return bool(low <= offer["amount_minor"] <= high)
+    return tuple(pair_proposals(pl.DataFrame(rows, schema=schema)) if rows else nothing(pool) for rows in (found, unclear))  # type: ignore[return-value]

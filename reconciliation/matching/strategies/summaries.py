@@ -11,6 +11,7 @@ Worked: fees 2.90 + 3.00 + 29.00 + 4.35 + 1.74 and a fee row of 15.00 in October
 import polars as pl
 
 from reconciliation.matching.buckets import KEY, count_ever, in_words, line_buckets, members_of, open_parts, summary_lines, total_parts
+from reconciliation.matching.habits import drop_unusual
 from reconciliation.matching.pool import Pool, nothing, pair_proposals
 
 UNNAMED_PARTS_MIN = 3
@@ -27,7 +28,7 @@ def match_summaries(pool: Pool) -> pl.DataFrame:
     agreeing = offers.filter((pl.col("said") == "") | (pl.col("said") == pl.col("meaning")))
     telling = agreeing.filter((pl.col("said") != "") & ((pl.col("n") > 1) | pl.col("is_named") | (pl.col("said") == "fees")))
     silent = agreeing.filter((pl.col("said") == "") & ((pl.col("bucket") == "payout") | (pl.col("n") >= UNNAMED_PARTS_MIN)))
-    hits = pl.concat([telling, _whole(_without_payouts(silent, pool), pool)])
+    hits = drop_unusual(pl.concat([telling, _whole(_without_payouts(silent, pool), pool)]), pool)
     if hits.is_empty():
         return nothing(pool)
     members = members_of(hits, parts).group_by(KEY, maintain_order=True).agg(parts_ids=pl.col("item_id"))

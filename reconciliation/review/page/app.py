@@ -19,7 +19,7 @@ from starlette.staticfiles import StaticFiles
 
 from reconciliation.errors import ReconciliationError, SettingsError, StaleViewError
 from reconciliation.review.desk import Desk
-from reconciliation.review.page import deciding, files, reading
+from reconciliation.review.page import closing, deciding, files, reading
 from reconciliation.review.page.rendering import HERE, ROOT, render
 from reconciliation.review.page.sessions import COOKIE, begin_session
 from reconciliation.review.page.uploads import FILES_MAX
@@ -37,6 +37,8 @@ READ: dict[str, Reader] = {
     "/": reading.queue_page,
     "/case/{break_id}": reading.case_page,
     "/files": files.files_page,
+    "/close": closing.close_page,
+    "/package/{name}": closing.package_file,
     "/log": reading.log_page,
     "/help": reading.help_page,
     "/review.xlsx": files.spreadsheet_file,
@@ -51,6 +53,11 @@ WRITE: dict[str, Writer] = {
     "/unmatch": deciding.unmatch_form,
     "/upload": files.upload_form,
     "/import": files.import_form,
+    "/certify": closing.certify_form,
+    "/lock": closing.lock_form,
+    "/unlock": closing.unlock_form,
+    "/answer": closing.answer_form,
+    "/settings": closing.settings_form,
 }
 
 
@@ -74,7 +81,7 @@ class StrictHeaders(BaseHTTPMiddleware):
         """Add the headers."""
         response = await call_next(request)
         for name, value in HEADERS.items():
-            response.headers[name] = value
+            response.headers.setdefault(name, value)
         return response
 
 

@@ -146,7 +146,7 @@ def _ask(visit: Visit, view: View, picks: Picks, action: Action | None, form: Fo
         "causes": sorted(((name, words.cause(name)) for name in NATURE_OF_CAUSE), key=lambda pair: pair[1]),
         "reason": text_of(form, "reason"),
         "needs_reason": action is not None and action.key in REASONED,
-        "needs_code": visit.needs_code or (is_fresh and visit.session.prepares_until is not None),
+        "needs_code": visit.needs_code or (is_fresh and visit.takes_code),
         "view": text_of(form, "view"),
         "back": own_address(text_of(form, "back") or f"/review/?{text_of(form, 'view')}"),
     }

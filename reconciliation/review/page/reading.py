@@ -16,7 +16,7 @@ from reconciliation.review.page.rendering import ROOT, show_case, show_entry, sh
 from reconciliation.review.page.strip import describe_strip
 from reconciliation.review.page.telling import about_case, tell_entry, tell_notice
 from reconciliation.review.page.visit import Visit
-from reconciliation.review.queue import AGE_BUCKETS, OLDEST, ROOT_CAUSES_FROM, add_up, list_root_causes
+from reconciliation.review.queue import AGE_BUCKETS, OLDEST, ROOT_CAUSES_FROM, MonthTables, add_up, list_root_causes
 from reconciliation.review.reviewers import SESSION_MINUTES
 from reconciliation.schemas.breaks import CAUSES
 
@@ -80,7 +80,7 @@ def case_page(visit: Visit) -> Response:
         raise InputsMissingError(f"{words.month(view.period)} has no case {break_id} any more: what it was about has changed. Look for it in the queue.")
     row = found.row(0, named=True)
     month = view.months[row["book"]]
-    case = describe_case(month, break_id, visit.desk.earlier(row["book"], view.period))
+    case = describe_case(month, break_id, visit.desk.earlier(row["book"], view.period, origin=row["origin_period"]))
     if case is None:
         raise InputsMissingError(f"{words.month(view.period)} has no case {break_id}")
     is_waiting = row["disposition"] == "awaiting_second"
@@ -125,7 +125,7 @@ def case_page(visit: Visit) -> Response:
         "carried": [(name, value) for name, value in vars(asked).items() if value],
         "find": query.get("find", ""),
         "match_rows": _match_rows(view, case, row, query.get("find", "")),
-        "unmatchable": _unmatchable(case),
+        "unmatchable": _unmatchable(month, case),
     }
     return visit.page("case.html", values)
 
@@ -226,8 +226,9 @@ def _match_rows(view: View, case: Case, row: dict[str, Any], find: str) -> list[
     return rows + [show_item({**one, **blank}) for one in found.filter(pl.col("side").is_in(["stripe", "ledger", "bank"])).sort("date", "item_id").to_dicts()]
 
 
-def _unmatchable(case: Case) -> list[dict[str, str]]:
-    """Say which matches of the neighborhood can be taken apart: those that share a reference with the case, or made its difference."""
-    near = case.evidence.filter(pl.col("match_id").is_not_null() & pl.col("relation").is_in([OWN, "same reference"]))
+def _unmatchable(month: MonthTables, case: Case) -> list[dict[str, str]]:
+    """Say which matches of this month's neighborhood can be taken apart: those that share a reference with the case, or made its difference."""
+    of_month = case.evidence.join(month.members.select("leg", "match_id").unique(), on=["leg", "match_id"], how="semi")
+    near = of_month.filter(pl.col("relation").is_in([OWN, "same reference"]))
     told = near.group_by("match_id", maintain_order=True).agg(pl.col("evidence").first(), items=pl.len())
     return [{"match_id": one["match_id"], "words": f"{one['items']} items here are matched: {one['evidence']}."} for one in told.head(5).to_dicts()]

@@ -39,13 +39,13 @@ def render(template: str, values: Row) -> str:
 
 def show_case(row: Row, *, href: str = "", digest: str = "") -> dict[str, Any]:
     """Write a case (`QueueCase`) as the queue shows it; with the digest of what is shown it can be decided."""
-    why = words.NATURES.get(row["nature"], NATURE_DEFAULT)[1]
+    nature = _nature(row)
     share = round(row["probability_true_exception"] * 100, 1)
     return {
         "break_id": row["break_id"], "pick": f"{row['break_id']}:{digest}" if digest else "", "href": href,
         "at_risk": words.money(row["money_at_risk_minor"], row["currency"]), "amount": words.money(row["amount_minor"], row["currency"]),
         "net_minor": row["amount_minor"], "places": currency_exponent(row["currency"]), "currency": row["currency"], "kind": words.kind(row["kind"]),
-        "cause": words.cause(row["cause"]), "nature": words.nature(row["nature"]), "nature_code": row["nature"] or "unknown", "nature_why": why,
+        "cause": words.cause(row["cause"]), "nature": words.nature(nature), "nature_code": nature or "unknown", "nature_why": words.NATURES.get(nature, NATURE_DEFAULT)[1],
         "confidence": row["confidence"], "confidence_why": f"{share:.1f} of 100 cases like this one are true exceptions", "age": row["age_days"],
         "counterparty": row["counterparty"], "reference": row["reference"] or row["memo"], "stripe_on": words.day(row["stripe_on"]),
         "ledger_on": words.day(row["ledger_on"]), "document": row["document"], "origin": row["origin_period"], "prepared_by": row["prepared_by"],
@@ -75,7 +75,7 @@ def show_root(row: Row, *, href: str, view: str, is_only_book: bool) -> dict[str
         "href": href, "view": view, "cases": row["cases"], "currency": row["currency"], "book": "" if is_only_book else row["book"],
         "at_risk": words.money(row["money_at_risk_minor"], row["currency"]), "net": words.money(row["net_minor"], row["currency"]),
         "gross": words.money(row["gross_minor"], row["currency"]), "kind": words.kind(row["kind"]), "cause": words.cause(row["cause"]),
-        "nature": words.nature(row["nature"]), "nature_code": row["nature"] or "unknown", "nature_why": words.NATURES.get(row["nature"], NATURE_DEFAULT)[1],
+        "nature": words.nature(_nature(row)), "nature_code": _nature(row) or "unknown", "nature_why": words.NATURES.get(_nature(row), NATURE_DEFAULT)[1],
         "oldest": row["oldest_days"],
     }  # fmt: skip
 
@@ -94,7 +94,8 @@ def show_sides(case: Case) -> list[dict[str, Any]]:
 def show_item(row: Row) -> dict[str, Any]:
     """Write an item: what it is in words, where it was read, what it is matched with."""
     detail = [row["counterparty"], row["reference"], row["document"], row["description"] if row["side"] != "stripe" else "", _place(row), row["poster"]]
-    other = words.money(row["presentment_amount_minor"], row["presentment_currency"]) if row["presentment_currency"] else ""
+    is_other = row["presentment_currency"] not in (None, "", row["currency"])
+    other = words.money(row["presentment_amount_minor"], row["presentment_currency"]) if is_other else ""
     return {
         "item_id": row["item_id"], "date": words.day(row["date"]), "what": _what(row), "detail": " · ".join(dict.fromkeys(part for part in detail if part)),
         "is_own": row["relation"] == OWN, "relation": row["relation"], "match": "matched" if row["match_id"] else "open", "why": row["evidence"] or "",
@@ -127,6 +128,11 @@ def show_reasons(reasons: list[str]) -> list[dict[str, str]]:
         {"text": words.reason(one), "tone": "up" if one.endswith("(raises the risk)") else "down" if one.endswith("(lowers the risk)") else ""}
         for one in reasons[:3]
     ]
+
+
+def _nature(row: Row) -> str:
+    """Return the nature to show; an opening difference is one by its cause, whatever is done about it."""
+    return str(row["nature"] or ("opening_difference" if row["cause"] == "opening_difference" else ""))
 
 
 def _what(row: Row) -> str:

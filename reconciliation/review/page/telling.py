@@ -23,7 +23,7 @@ def tell_entry(entry: Entry, entries: Sequence[Entry]) -> dict[str, Any]:
         "number": entry.number,
         "when": words.moment(entry.at),
         "by": entry.by,
-        "what": _what(entry) + (f" ({state})" if state else ""),
+        "what": _what(entry).removesuffix(" of").removesuffix(" for") + (f" ({state})" if state else ""),
         "month": body.get("period", ""),
         "cases": len(body.get("shown", [])) or "",
         "amounts": "; ".join(f"{words.money(net, currency)} {currency}" for currency, net in _nets(body).items()),
@@ -44,8 +44,8 @@ def tell_notice(entries: Sequence[Entry], query: Mapping[str, str]) -> dict[str,
     amounts = f", {told['amounts']} net" if told["amounts"] and cases else ""
     second = entry.body.get("needs_second")
     waits = f" It waits for a second person: {second}." if second else ""
-    takes = "" if waits or entry.kind == "comment" else " It takes effect in the next run, which is on its way."
-    return {"text": f"Entry {entry.number}: {entry.by} {told['what']} {cases}{amounts}.".replace(" .", ".") + waits + takes, "tone": "", "undo": told["undo"]}
+    takes = "" if waits or entry.kind in ("comment", "certify") else " It takes effect in the next run, which is on its way."
+    return {"text": f"Entry {entry.number}: {entry.by} {_what(entry)} {cases}{amounts}.".replace(" .", ".") + waits + takes, "tone": "", "undo": told["undo"]}
 
 
 def can_be_undone(entry: Entry, entries: Sequence[Entry]) -> bool:
@@ -80,6 +80,10 @@ def _what(entry: Entry) -> str:
         return f"changed the cause to {words.cause(entry.body['cause'])} of"
     if entry.kind in ("enroll", "revoke"):
         return f"{said(entry.kind)} {entry.body['reviewer']}"
+    if entry.kind == "certify":
+        return f"certified the package of {words.month(entry.body['period'])} as {entry.body['role']}"
+    if entry.kind == "unlock":
+        return "asked to re-open"
     if entry.kind == "match":
         return f"matched {len(entry.body['members'])} items by hand, difference {format_minor(entry.body['difference_minor'], entry.body['currency'])}"
     if entry.kind == "unmatch":

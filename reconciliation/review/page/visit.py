@@ -68,6 +68,11 @@ class Visit:
         """Whether the next decision has to carry a code."""
         return not self.session.may_prepare(self.now)
 
+    @property
+    def takes_code(self) -> bool:
+        """Whether a fresh code can be asked for; a proxy's word needs none."""
+        return self.session.prepares_until is not None
+
     def proof(self, code: str, *, is_fresh: bool) -> Proof:
         """Return what proves the next decision: the session, or the code beside it.
 
@@ -119,6 +124,7 @@ class Visit:
             "reviewer": self.reviewer,
             "minutes_left": self.session.minutes_left(self.now),
             "needs_code": self.needs_code,
+            "takes_code": self.takes_code,
             "hidden": self.hidden,
             "notice": None,
             "here_again": self.here_again,

@@ -5,6 +5,7 @@ Causes and kinds are open sets: a word that is not listed is shown as it is, wit
 
 from datetime import date, datetime
 
+from reconciliation.close.cause_words import say_cause
 from reconciliation.money import readable_money
 
 KINDS = {
@@ -21,18 +22,6 @@ KINDS = {
     "bank_not_in_stripe": "At the bank, no payout known",
     "opening_difference": "Difference from the opening",
     "ambiguous_match": "Several matches fit equally well",
-}
-CAUSES = {
-    "fx": "exchange difference",
-    "timing": "posted after month end",
-    "dispute_held": "dispute, amount held",
-    "dispute_won": "dispute won, amount returned",
-    "top_up": "top-up",
-    "reversed_sign": "debit and credit swapped",
-    "posted_after_close": "posted into a closed month",
-    "changed_after_close": "changed in a closed month",
-    "fee_off_contract": "fee differs from the contract",
-    "undetermined": "not known yet",
 }
 NATURES = {
     "timing": ("Timing", "clears by itself, no entry"),
@@ -81,7 +70,7 @@ def kind(word: str) -> str:
 
 def cause(word: str) -> str:
     """Name a cause."""
-    return CAUSES.get(word, plain(word))
+    return say_cause(word)
 
 
 def nature(word: str) -> str:

@@ -53,6 +53,17 @@ def test_each_type_of_value_is_said(values: dict[str, object], contributions: li
     assert explain(values, contributions) == [text]
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [("exception", "Its facts fit an error only"), ("expected", "Its facts fit an expected difference only"), ("new_word", "Its facts fit new word")],
+)
+def test_a_word_of_a_closed_list_is_said_in_a_controllers_words(value: str, text: str) -> None:
+    scores = Scores(pl.Series([0.0]), pl.Series([0.5]), pl.DataFrame({"possible_causes": [1.0]}), 0.0)
+    assert explain_scores(scores, pl.DataFrame({"possible_causes": [value]}), (Feature("possible_causes", "categorical"),))[0].to_list() == [
+        f"{text} (raises the risk)"
+    ]
+
+
 def test_a_row_that_nothing_moves_has_no_reasons() -> None:
     assert explain({}, [0.01, -0.04, 0, 0, 0]) == []
 

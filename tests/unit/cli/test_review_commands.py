@@ -95,7 +95,7 @@ def test_the_queue_shows_most_money_first_and_what_waits_for_a_second_person(des
         ("br_line", "-4.80", 0),
     ]
     decided = desk.type("decide", "accept", "br_large", "--period", "2026-10", "--by", "anna")
-    assert "above 1000.00" in decided["needs_second"]
+    assert "above 1,000.00" in decided["needs_second"]
     listed = desk.type("list", "--period", "2026-10")
     assert listed["awaiting_second"][0]["entry"] == decided["entry"]
     assert listed["queue"][0]["decided"] == decided["entry"]

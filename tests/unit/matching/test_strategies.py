@@ -3,8 +3,10 @@
 import importlib.util
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from itertools import combinations
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -12,11 +14,12 @@ from hypothesis import strategies as st
 
 from reconciliation.matching.blocking import block_equal_amounts, tokens
 from reconciliation.matching.cascade import match_items
+from reconciliation.matching.omissions import count_doubles, has_three
 from reconciliation.matching.strategies.exact_reference import match_equal_references, match_exact_references
 from reconciliation.matching.strategies.fuzzy import match_fuzzily
 from reconciliation.matching.strategies.interchangeable import match_interchangeable
 from reconciliation.matching.strategies.merged_payouts import match_merged_payouts
-from reconciliation.matching.strategies.near_summaries import match_near_fees, match_near_sales
+from reconciliation.matching.strategies.near_summaries import declare_near_sales, match_near_fees, match_near_sales
 from reconciliation.matching.strategies.payout_lines import match_payout_lines, match_payout_references
 from reconciliation.matching.strategies.reference_difference import match_reference_differences
 from reconciliation.matching.strategies.reference_groups import match_reference_groups
@@ -206,6 +209,57 @@ def test_a_summary_leaves_out_the_repeated_charge_among_equal_ones():
     ]
     found = sets(match_near_sales(pool(*sales, ledger("S1", 5998, "Stripe sales 2026-10-15"))))
     assert found == {frozenset({"txn_1/gross", "txn_2/gross", "txn_4/gross", "gl_S1/1"})}
+
+
+@pytest.mark.parametrize(
+    "amounts, line, outcome",
+    [
+        ((5000, 2500, 2700, 2000), 9700, "without txn_1"),
+        ((5000, 2500, 2500, 2000), 9500, "ambiguous"),
+        ((5000, 2500, 2700, 2000, 1500, 40000), 46000, "without txn_0, txn_2"),
+        ((5000, 2500, 2000, 5500, 40000), 47500, "ambiguous"),
+        ((5000, 2500, 2000, 40000, 300, 700), 47000, "ambiguous"),
+        ((5000, 2500, 2000, 40000), 47493, "off"),
+        ((5000, 2500, 2000, 40000), 52000, "off"),
+    ],
+    ids=["one fits", "two equal ones", "two fit", "two choices of two", "three fit", "none fits", "more than was paid"],
+)
+def test_what_a_summary_leaves_out_is_chosen_only_where_one_choice_fits(amounts, line, outcome):
+    sales = [stripe(f"txn_{n}", amount, name=f"Customer {n}") for n, amount in enumerate(amounts)]
+    whole = pool(*sales, ledger("S1", line, "Stripe sales 2026-10-15"))
+    everything = {"gl_S1/1", *(f"txn_{n}/gross" for n in range(len(amounts)))}
+    left_out = {f"{name}/gross" for name in outcome.removeprefix("without ").split(", ")}
+    assert sets(match_near_sales(whole)) == (set() if outcome == "ambiguous" else {frozenset(everything - left_out)})
+    assert sets(declare_near_sales(whole)) == ({frozenset(everything)} if outcome == "ambiguous" else set())
+
+
+def test_a_day_in_utc_is_no_day_of_books_that_count_their_own():
+    late = datetime(2026, 10, 15, 23, 30, tzinfo=UTC)
+    days = [date(2026, 10, day) for day in range(5, 9)]
+    sales = [stripe(f"txn_{n}", 1000 + n, day=day, occurred_at=datetime(day.year, day.month, day.day, 12, tzinfo=UTC)) for n, day in enumerate(days)]
+    shifted = [stripe(f"txn_l{n}", 50 + n, day=day, occurred_at=late.replace(day=day.day - 1)) for n, day in enumerate(days)]
+    lines = [ledger(f"S{n}", 1050 + 2 * n, f"Stripe sales {day.isoformat()}", day=day) for n, day in enumerate(days)]
+    # Without the payment that was left out, the 9th of the books equals the 9th in UTC by chance.
+    chance = [
+        stripe("txn_a", 700, day=date(2026, 10, 9), occurred_at=late.replace(day=8)),
+        stripe("txn_b", 700, day=date(2026, 10, 9), occurred_at=late.replace(day=9, hour=12)),
+        stripe("txn_c", 400, day=date(2026, 10, 9), occurred_at=late.replace(day=9, hour=13)),
+    ]
+    whole = pool(*sales, *shifted, *lines, *chance, ledger("S9", 1100, "Stripe sales 2026-10-09", day=date(2026, 10, 9)))
+    found = sets(match_summaries(whole))
+    assert found == {frozenset({f"gl_S{n}/1", f"txn_{n}/gross", f"txn_l{n}/gross"}) for n in range(4)}
+    alone = pool(*chance, ledger("S9", 1100, "Stripe sales 2026-10-09", day=date(2026, 10, 9)))
+    assert sets(match_summaries(alone)) == {frozenset({"gl_S9/1", "txn_b/gross", "txn_c/gross"})}
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=9), st.integers(1, 90))
+def test_pairs_and_threes_are_counted_as_by_trying_all(amounts, excess):
+    array = np.array(amounts, dtype=np.int64)
+    ways, place = count_doubles(array, excess)
+    assert ways == sum(a + b == excess for a, b in combinations(amounts, 2))
+    assert not ways or (place[0] < place[1] and amounts[place[0]] + amounts[place[1]] == excess)
+    assert has_three(array, excess) == any(sum(three) == excess for three in combinations(amounts, 3))
 
 
 def test_lines_and_charges_of_one_order_that_add_up_are_one_match():

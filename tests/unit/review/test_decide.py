@@ -34,7 +34,7 @@ def test_a_small_expected_difference_takes_one_person(office):
 @pytest.mark.parametrize(
     ("kind", "break_id", "fields", "why"),
     [
-        ("accept", "br_large", {}, "1500.00 GBP is above 1000.00"),
+        ("accept", "br_large", {}, "1,500.00 GBP gross is above 1,000.00"),
         ("accept", "br_moved", {}, "payout destination changed is always seen by two"),
         ("change_cause", "br_duplicate", {"cause": "timing"}, "declared an expected difference"),
         ("write_off", "br_duplicate", {}, "a write-off of 40.00 GBP is material"),
@@ -52,7 +52,7 @@ def test_what_takes_two(office, kind, break_id, fields, why):
 
 def test_two_large_items_that_cancel_are_not_small(office):
     pair = one_break("br_pair", ("txn_7/gross", 90_000), ("txn_8/gross", -90_000))
-    assert "1800.00" in office.decide("accept", "anna", month(pair), "br_pair").body["needs_second"]
+    assert "1,800.00" in office.decide("accept", "anna", month(pair), "br_pair").body["needs_second"]
 
 
 def test_many_small_ones_together_are_not_small(office):
@@ -61,7 +61,7 @@ def test_many_small_ones_together_are_not_small(office):
     assert office.decide("accept", "anna", situation, *(one["break_id"] for one in many[:100])).body["needs_second"] == ""
     assert "405.00" not in office.decide("accept", "anna", situation, *(one["break_id"] for one in many[100:])).body["needs_second"]
     again = month(*many, four_eyes=89_999)
-    assert "900.00 GBP is above 899.99" in office.decide("accept", "anna", again, *(one["break_id"] for one in many[:100])).body["needs_second"]
+    assert "900.00 GBP gross is above 899.99" in office.decide("accept", "anna", again, *(one["break_id"] for one in many[:100])).body["needs_second"]
 
 
 def test_a_currency_without_a_rate_takes_two(office):

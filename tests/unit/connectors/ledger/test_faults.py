@@ -149,5 +149,6 @@ def test_the_operators_answer_does_not_overrule_the_file(export, make_settings):
 
 def test_whole_yen_with_thousands_are_not_ambiguous(export, make_settings):
     settings = make_settings(accounts=(("1050 Stripe Clearing", "JPY"),))
+    settings = settings.model_copy(update={"entity": settings.entity.model_copy(update={"currency": "JPY"})})
 
     assert read_ledger([export(row(debit="1,234", currency="JPY"))], settings=settings).lines["amount_minor"].to_list() == [1_234]

@@ -13,6 +13,7 @@ from reconciliation.errors import FileRefusedError
 from reconciliation.money import format_minor
 
 SAMPLES = Path(__file__).parents[3] / "samples"
+LAYOUTS = Path(__file__).parents[3] / "corpus" / "layouts"
 PROFILES = Path(__file__).parents[4] / "reconciliation" / "connectors" / "ledger" / "profiles"
 
 NETSUITE = """\
@@ -178,6 +179,12 @@ EXPORTS = {
     "business_central_journal": (BUSINESS_CENTRAL_JOURNAL, "utf-8", "1050", "USD", ["1250.00"], []),
     "datev": (DATEV, "cp1252", "1360", "EUR", ["1250.00", "-2.90", "-10.00"], []),
     "fec": (FEC, "cp1252", "5118", "EUR", ["1250.00", "-2.90"], ["debits_equal_credits"]),
+    "datev_account_sheet": ((LAYOUTS / "datev-kontoblatt.csv").read_text(encoding="cp1252"), "cp1252", "1360", "EUR", ["100.00", "-1074.01"], []),
+    "quickbooks_desktop": (
+        (LAYOUTS / "qbd-gl.csv").read_text(encoding="utf-8"), "utf-8", "1050 · Stripe Clearing", "USD", ["100.00", "-74.01"],
+        ["total_rows_equal_their_lines", "running_balance"],
+    ),
+    "sage_intacct_details": ((LAYOUTS / "intacct-gldetail-flat.csv").read_text(encoding="utf-8"), "utf-8", "1050", "USD", ["100.00", "-74.01"], []),
     "plain": (PLAIN, "utf-8", "1050", "GBP", ["100.00"], []),
 }  # fmt: skip
 SELF_PROVING = [name for name, case in EXPORTS.items() if case[5]]
@@ -232,7 +239,7 @@ def test_the_same_export_as_a_workbook_gives_the_same_lines(name, make_settings,
 @pytest.mark.parametrize("name", SELF_PROVING)
 def test_an_export_with_one_altered_amount_contradicts_itself(name, make_settings):
     text, encoding, _, _, _, _ = EXPORTS[name]
-    amount = next(amount for amount in ("1,250.00", "1.250,00", "1250.00", "1250,00", "1,100.00", ",100.00,", "-2.90") if amount in text)
+    amount = next(amount for amount in ("1,250.00", "1.250,00", "1250.00", "1250,00", "1,100.00", ",100.00,", '"100.00"', "-2.90") if amount in text)
     altered = text.replace(amount, amount.replace("0", "7", 1), 1)
 
     with pytest.raises(FileRefusedError, match=r"differs|running balance|debits less credits"):

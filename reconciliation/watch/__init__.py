@@ -1,0 +1,1 @@
+"""Published months -> what those who run the program watch: measures as Prometheus text, alerts as lines."""
