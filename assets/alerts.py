@@ -41,7 +41,7 @@ def tell_alerts(settings: Settings, alerts: Iterable[Alert], *, at: datetime) ->
     for alert in alerts:
         content = alert.to_json(at=at)
         line = json.dumps(content, ensure_ascii=False)
-        logger.warning("alert %s", alert.kind, extra={"facts": content})
+        logger.info("alert %s", alert.kind, extra={"facts": content})
         path = alerts_file(settings)
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as handle:

@@ -37,6 +37,7 @@ def run(
     """
     from assets.alerts import watch
     from assets.instance import open_instance
+    from assets.planning import last_known_clock
     from assets.resources import open_lake
     from assets.run import run_month
     from reconciliation.months import month_scope
@@ -46,7 +47,8 @@ def run(
         outcome = run_month(
             config, period, instance=instance, as_of=parse_day(as_of, flag="--as-of"), pull=not no_pull, accept_incomplete=accept_incomplete, tell=tell
         )
-    for alert in watch(open_lake(settings), settings, now=datetime.now(UTC)):
+    # Lags are counted to Stripe's own clock: a command has just asked it, and a sandbox's may stand anywhere.
+    for alert in watch(open_lake(settings), settings, now=last_known_clock(open_lake(settings), settings) or datetime.now(UTC)):
         tell(f"alert: {alert.message}")
     lake = Lake(settings.path(settings.storage.lake))
     statements = [frame for book in settings.books if (frame := lake.read(month_scope(book.name, period), "statement")) is not None]
