@@ -45,6 +45,7 @@ OTHER_ROLE = "unapplied_receipts"
 NUMBERS_PER_BOOK = 1000
 """Books of one entity post into one ERP, so that each numbers from a thousand of its own."""
 GROUP = ["nature", "cause", "role", "currency", "account", "is_approved"]
+ITEM_IN_ENTRY = ["item_id", "cause", "role", "account"]
 
 
 @dataclass(frozen=True)
@@ -196,8 +197,9 @@ def _make_entries(candidates: pl.DataFrame, known: pl.DataFrame, month: Month) -
         .filter(usable)
         .select("cause", "role", "account", item_id="items", claim="journal_id", claim_period="period", is_frozen="is_approved")
     )
-    claims = claims.explode("item_id", empty_as_null=False).unique(["item_id", "cause", "role", "account"], keep="first", maintain_order=True)
-    claimed = candidates.join(claims, on=["item_id", "cause", "role", "account"], how="left")
+    by_item = claims.explode("item_id", empty_as_null=False).group_by(ITEM_IN_ENTRY, maintain_order=True)
+    first_claims = by_item.agg(pl.col("claim").alias("claims"), pl.col("claim", "claim_period", "is_frozen").first())
+    claimed = candidates.join(first_claims, on=ITEM_IN_ENTRY, how="left")
     stays = (pl.col("claim_period") < month.period) | (pl.col("is_approved") & pl.col("is_frozen"))
     name = pl.when(pl.col("reference") != "").then("reference").otherwise("document")
     names = name.filter(name != "").unique().sort().head(3)
@@ -209,7 +211,7 @@ def _make_entries(candidates: pl.DataFrame, known: pl.DataFrame, month: Month) -
             items=pl.col("item_id").sort(),
             break_ids=pl.col("break_id").unique().sort(),
             references=names,
-            claim=pl.col("claim").min(),
+            claims=pl.col("claims").explode().drop_nulls().unique().sort(),
             first_on=pl.col("date").min(),
             prepared_by=pl.col("prepared_by").filter(pl.col("prepared_by") != "").unique().sort().str.join(", "),
             approved_by=pl.col("approved_by").filter(pl.col("approved_by") != "").unique().sort().str.join(", "),
@@ -229,10 +231,11 @@ def _number(grouped: pl.DataFrame, known: pl.DataFrame, month: Month) -> pl.Data
         .otherwise(1)
     )  # fmt: skip
     order = ["rank", "first_on", "nature", "cause", "role", "currency", "account"]
-    ranked = grouped.with_columns(rank=rank).sort("is_approved", *order, "claim", descending=[True] + [False] * (len(order) + 1), nulls_last=True)
-    taken = pl.col("claim").is_not_null() & (pl.int_range(pl.len()).over("claim") == 0)
-    kept = ranked.filter(taken).with_columns(journal_id="claim")
-    made = ranked.filter(~taken).sort(*order, "is_approved", "items")
+    claim = pl.col("claims").list.first()
+    first_come = [pl.col("entry").is_null(), ~pl.col("is_approved"), *order, claim, "items"]
+    named = _keep_ids(grouped.with_columns(rank=rank).sort(first_come, nulls_last=True)).drop("claims")
+    kept = named.filter(pl.col("journal_id").is_not_null())
+    made = named.filter(pl.col("journal_id").is_null()).sort(*order, "is_approved", "items")
     prefix = f"RC-{month.period}-"
     names = [book.name for book in month.settings.books]
     first = (names.index(month.book.name) if month.book.name in names else 0) * NUMBERS_PER_BOOK
@@ -241,6 +244,20 @@ def _number(grouped: pl.DataFrame, known: pl.DataFrame, month: Month) -> pl.Data
     number = (start + pl.int_range(pl.len())).cast(pl.String).str.zfill(4)
     numbered = made.with_columns(journal_id=pl.concat_str([pl.lit(prefix), number]))
     return pl.concat([kept, numbered.select(kept.columns)]).sort("journal_id")
+
+
+def _keep_ids(grouped: pl.DataFrame) -> pl.DataFrame:
+    """Give each entry, first come first served, the first id that one of its items was shown under and that no other entry has tonight, or none.
+
+    An id that lost its items to another entry is free again, so that the night after, with the same items, says the same.
+    """
+    taken: list[str] = []
+    ids: list[str | None] = []
+    for entry, claims in grouped.select("entry", "claims").iter_rows():
+        free = next((claim for claim in [entry, *claims] if claim is not None and claim not in taken), None)
+        ids.append(free)
+        taken += [free] if free is not None else []
+    return grouped.with_columns(pl.Series("journal_id", ids, dtype=pl.String))
 
 
 def _version(entries: pl.DataFrame, known: pl.DataFrame, month: Month) -> pl.DataFrame:

@@ -51,7 +51,7 @@ def propose(rows, known, **journals):
 items = st.dictionaries(st.integers(1, 12), st.tuples(st.sampled_from(CAUSES), st.integers(1, 9), st.booleans()), min_size=1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(nights=st.lists(items, min_size=1, max_size=4))
 def test_no_id_changes_its_meaning_and_no_item_stands_in_two_entries(nights):
     known, meaning, approved = ProposedEntry.create_empty(), {}, {}
