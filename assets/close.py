@@ -7,8 +7,10 @@ from assets.freshness import nightly
 from assets.metadata import Materialized, describe_balances, describe_journals, describe_package, describe_published, describe_statement
 from assets.partitions import Partitions
 from assets.resources import LakeResource
+from reconciliation.beside import beside
 from reconciliation.breaks.explain import Explained
 from reconciliation.close.balances import close_balances
+from reconciliation.close.charts import draw_bridge
 from reconciliation.close.journals import Journals, propose_journals
 from reconciliation.close.statement import state_month
 from reconciliation.matching.cascade import Matching
@@ -54,6 +56,7 @@ def build(partitions: Partitions, *, zone: str) -> list[dg.AssetsDefinition]:
         explained, matching, journals = work.recall("explained", Explained), work.recall("matching", Matching), work.recall("journals", Journals)
         scored, closed, proofs, facts = work.frame("scored"), work.frame("balances"), work.frame("completeness_proofs"), work.facts
         lines = state_month(explained.items, matching.members, scored, closed, month)
+        picture = beside(draw_bridge, lines)
         result = Reconciliation(
             month=month,
             carried=carried,
@@ -72,7 +75,7 @@ def build(partitions: Partitions, *, zone: str) -> list[dg.AssetsDefinition]:
             clearing=facts["clearing"],
         )
         store_month(work.lake, result, sources, proofs=proofs, model=facts["model"], accept_incomplete=facts["accept_incomplete"])
-        described = {**describe_statement(lines), **describe_published(work.lake, work.book, work.period)}
+        described = {**describe_statement(lines, picture=picture()), **describe_published(work.lake, work.book, work.period)}
         return dg.MaterializeResult(metadata=described, check_results=check_table("statement", lines))
 
     return [journal_entries, balances, statement, _package(partitions, zone=zone)]

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import dagster as dg
 
-from reconciliation.close.charts import draw_bridge
 from reconciliation.close.manifest import summarize_manifest
 from reconciliation.close.summaries import (
     Frame,
@@ -140,13 +139,12 @@ def describe_proofs(proofs: Frame, *, complete_through: datetime) -> Metadata:
     }
 
 
-def describe_statement(statement: Frame) -> Metadata:
+def describe_statement(statement: Frame, *, picture: str | None) -> Metadata:
     """Describe the statement: closing figures as a short table, the bridge by cause, and the same as a picture."""
     lines = ["| currency | Stripe | ledger | difference | unexplained |", "|---|---:|---:|---:|---:|"]
     lines += [f"| {' | '.join(figures)} |" for figures in headline_figures(statement)]
     described: Metadata = {"dagster/row_count": dg.MetadataValue.int(statement.height), "statement": dg.MetadataValue.md(_short(lines))}
     described |= show("difference_by_cause", bridge_lines(statement), BRIDGE)
-    picture = draw_bridge(statement)
     if picture is not None and len(picture) < PICTURE_BYTES_MAX:
         encoded = base64.b64encode(picture.encode()).decode()
         described["bridge"] = dg.MetadataValue.md(f"![difference by cause](data:image/svg+xml;base64,{encoded})")

@@ -1,19 +1,21 @@
 """The door to Great Expectations: suite + Polars frame -> how many rows break each rule. Counts only, never a value.
 
 Great Expectations reports an expectation that it could not evaluate as an ordinary failure; here that is an error of ours.
-Its import takes seconds and is done at the first evaluation. It has no Polars engine, and Polars needs pyarrow for
+Its import takes seconds and is done at the first evaluation, in a second process where there is one. It has no Polars engine, and Polars needs pyarrow for
 `to_pandas`, so that columns cross over one by one, and only those a rule names.
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from threading import RLock
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from expectations.suite import Argument, Rule, Suite
+from reconciliation.beside import beside
 from reconciliation.errors import DefectError
 
 if TYPE_CHECKING:
@@ -67,25 +69,45 @@ def evaluate(suite: Suite, frame: pl.DataFrame) -> SuiteResult:
     missing = [column for column in columns if column not in derived.columns]
     if missing:
         raise DefectError(f"suite {suite.table}: the batch has no column {', '.join(missing)}; it has {', '.join(derived.columns)}")
+    verdicts = beside(_validate, suite.table, suite.rules, derived.select(columns))()
+    return SuiteResult(suite.table, tuple(_read(suite, rule, verdict, row_count=frame.height) for rule, verdict in zip(suite.rules, verdicts, strict=True)))
+
+
+def load_library() -> None:
+    """Import the library and make its context, which takes seconds; every evaluation after it is quick."""
+    from tqdm import tqdm
+
+    # The library's progress bars are off, and would still lock between processes; a process that is ended while it holds such a lock leaves a warning behind.
+    tqdm.set_lock(RLock())
+    _batch_definition()
+
+
+def _validate(table: str, rules: Sequence[Rule], frame: pl.DataFrame) -> list[tuple[bool, int] | None]:
+    """Return for each rule whether it held and the rows against it; None where it could not be evaluated."""
     with warnings.catch_warnings():
         # The library warns about its own use of pandas while it validates; none of it concerns the batch.
         warnings.simplefilter("ignore")
-        batch = _batch_definition().get_batch({"dataframe": _to_pandas(derived.select(columns))})
-        outcome = batch.validate(_translated(suite), result_format=COUNTS_ONLY)
+        batch = _batch_definition().get_batch({"dataframe": _to_pandas(frame)})
+        outcome = batch.validate(_translated(table, rules), result_format=COUNTS_ONLY)
     # The library sorts its results, so that they are found by the name given to each.
     by_name = {str((result.expectation_config.meta or {})["rule"]): result for result in outcome.results if result.expectation_config}
-    return SuiteResult(suite.table, tuple(_read(suite, rule, by_name[rule.name], row_count=frame.height) for rule in suite.rules))
+    return [_verdict(by_name[rule.name]) for rule in rules]
 
 
-def _read(suite: Suite, rule: Rule, outcome: "ExpectationValidationResult", *, row_count: int) -> RuleResult:
+def _verdict(outcome: "ExpectationValidationResult") -> tuple[bool, int] | None:
     raised = outcome.exception_info or {}
     # One mapping where the expectation itself failed, one mapping per metric where a metric did.
     if raised.get("raised_exception", bool(raised)):
+        return None
+    return bool(outcome.success), int(outcome.result.get("unexpected_count", 0 if outcome.success else 1))
+
+
+def _read(suite: Suite, rule: Rule, verdict: tuple[bool, int] | None, *, row_count: int) -> RuleResult:
+    if verdict is None:
         raise DefectError(
             f"suite {suite.table}: rule {rule.name} could not be evaluated on {row_count} rows ({rule.expectation}); the batch was neither passed nor refused"
         )
-    count = outcome.result.get("unexpected_count", 0 if outcome.success else 1)
-    return RuleResult(rule, bool(outcome.success), int(count), row_count)
+    return RuleResult(rule, *verdict, row_count)
 
 
 def _columns(rule: Rule) -> tuple[str, ...]:
@@ -103,12 +125,12 @@ def _batch_definition() -> "BatchDefinition[None]":
     return context.data_sources.add_pandas("frames").add_dataframe_asset("batch").add_batch_definition_whole_dataframe("whole")
 
 
-def _translated(suite: Suite) -> "ExpectationSuite":
+def _translated(table: str, rules: Sequence[Rule]) -> "ExpectationSuite":
     import great_expectations.expectations as classes
     from great_expectations.core.expectation_suite import ExpectationSuite
 
-    translated = ExpectationSuite(suite.table)
-    for rule in suite.rules:
+    translated = ExpectationSuite(table)
+    for rule in rules:
         translated.add_expectation(getattr(classes, rule.expectation)(**_lists(rule.arguments), meta={"rule": rule.name}))
     return translated
 

@@ -71,7 +71,7 @@ class Lake:
     def writer(self, *, wait_seconds: float) -> Iterator[None]:
         """Hold the lake's single-writer lock; a dead process frees it by itself, and what it left half written is removed.
 
-        Files that were replaced while it was held, or before, are swept at the end, once no reader can need them any more.
+        Tables that were replaced while it was held, or before, are swept at the end, once no reader can need them any more.
 
         Raises:
             BusyError: another run held it for longer than the wait.
@@ -234,7 +234,9 @@ class Lake:
         (self.root / "scopes" / f"{scope}.json").unlink(missing_ok=True)
 
     def sweep(self, *, spare_seconds: float = 0.0) -> int:
-        """Delete stored files that no manifest names; returns how many. Call it as the writer only.
+        """Delete stored tables that no manifest names; returns how many. Call it as the writer only.
+
+        Raw responses are never deleted, also where a later reading has replaced them: they are what Stripe said, and when.
 
         Args:
             spare_seconds: how long since an earlier sweep found it unnamed a file is left alone.
@@ -244,8 +246,9 @@ class Lake:
             named.update(orjson.loads(path.read_bytes())["tables"].values())
         for path in (self.root / "days").rglob("*.json"):
             for entry in orjson.loads(path.read_bytes()).values():
-                named.update((entry["file"], entry["raw"], entry.get("amended", "")))
-        stored = [path for path in (self.root / "files").rglob("*") if path.is_file()]
+                named.add(entry["file"])
+        raw = self.root / "files" / "raw"
+        stored = [path for path in (self.root / "files").rglob("*") if path.is_file() and not path.is_relative_to(raw)]
         orphans = {name: path for path in stored if (name := path.relative_to(self.root).as_posix()) not in named}
         noted, now = self.root / "unnamed.json", time.time()
         before: dict[str, float] = orjson.loads(noted.read_bytes()) if noted.exists() else {}

@@ -13,6 +13,8 @@ import typer
 
 from assets.cli.options import Json
 from assets.cli.output import say, say_json, statement_rows, statement_text, tell
+from expectations.runner import load_library
+from reconciliation.beside import second_process
 from reconciliation.config import read_settings
 from reconciliation.errors import BusyError, InputsMissingError, SettingsError
 from reconciliation.lake import Lake
@@ -64,6 +66,11 @@ def demo(
 
     Example: reconcile demo
     """
+    with second_process(load_library):
+        _reconcile_sample(sample, work, json=json)
+
+
+def _reconcile_sample(sample: Path, work: Path, *, json: bool) -> None:
     from assets.core import StripeAccess
     from assets.instance import open_instance
     from assets.run import run_month

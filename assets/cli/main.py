@@ -12,6 +12,7 @@ import typer
 from assets.cli import audit, company, doctor, files, model, month, replay, review, serve, sign, spreadsheet, story
 from assets.cli.output import tell
 from assets.logs import configure_logs
+from reconciliation.beside import OBJECTS_BETWEEN_COLLECTIONS
 from reconciliation.errors import ReconciliationError
 
 app = typer.Typer(
@@ -41,8 +42,7 @@ def main() -> None:
     os.environ.setdefault("DAGSTER_EVENT_BATCH_SIZE", "1000")
     os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
     os.environ["GX_ANALYTICS_ENABLED"] = "false"
-    # Nearly all that a run allocates (modules, plans of the orchestrator) lives to its end; to look for cycles in it every 700 objects took a tenth of its time.
-    gc.set_threshold(50_000, 20, 20)
+    gc.set_threshold(*OBJECTS_BETWEEN_COLLECTIONS)
     try:
         configure_logs()
         app()

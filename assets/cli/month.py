@@ -8,6 +8,8 @@ import typer
 
 from assets.cli.options import Config, Json, Period, parse_day
 from assets.cli.output import say, say_json, statement_rows, statement_text, tell
+from expectations.runner import load_library
+from reconciliation.beside import second_process
 from reconciliation.config import read_settings
 from reconciliation.lake import Lake
 from reconciliation.money import format_minor
@@ -43,7 +45,7 @@ def run(
     from reconciliation.months import month_scope
 
     settings = read_settings(config)
-    with open_instance(Path.cwd()) as instance:
+    with second_process(load_library), open_instance(Path.cwd()) as instance:
         outcome = run_month(
             config, period, instance=instance, as_of=parse_day(as_of, flag="--as-of"), pull=not no_pull, accept_incomplete=accept_incomplete, tell=tell
         )

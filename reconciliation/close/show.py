@@ -10,6 +10,7 @@ from functools import lru_cache
 
 import orjson
 
+from reconciliation.beside import beside
 from reconciliation.close.content import Content
 from reconciliation.close.report import make_report
 from reconciliation.close.workbook import make_workbook
@@ -38,7 +39,8 @@ def show_package(content: Content) -> dict[str, bytes]:
 
 @lru_cache(maxsize=1)
 def _show(told: _Told) -> dict[str, bytes]:
-    return {"workbook.xlsx": make_workbook(told.content), "report.html": make_report(told.content)}
+    report = beside(make_report, told.content)
+    return {"workbook.xlsx": make_workbook(told.content), "report.html": report()}
 
 
 __all__ = ["Content", "show_package"]

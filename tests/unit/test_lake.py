@@ -40,6 +40,19 @@ def test_sweeping_removes_only_what_no_manifest_names(tmp_path):
     assert lake.read("month/main/2026-10", "t")["id"].to_list() == ["t2"]
 
 
+def test_raw_responses_stay_where_later_readings_replaced_them(tmp_path):
+    lake, days = Lake(tmp_path), [date(2026, 10, 1)]
+    for page in (b"first", b"second"):
+        lake.write_days("t", account="self", frame=readings(("dp_1", page.decode(), days[0])), day_column="day", days=days, raw=[page])
+    for page in (b"third", b"fourth"):
+        lake.amend_days("t", account="self", frame=readings(("dp_1", page.decode(), days[0])), day_column="day", key=["id"], raw=[page])
+    raw = sorted(path.name for path in (tmp_path / "files" / "raw").iterdir())
+    assert len(raw) == 4
+    assert lake.sweep() > 0
+    assert sorted(path.name for path in (tmp_path / "files" / "raw").iterdir()) == raw
+    assert lake.read_days("t", account="self")["status"].to_list() == ["fourth"]
+
+
 def test_another_time_zone_on_a_lake_that_holds_data_is_refused(tmp_path):
     Lake(tmp_path).prepare(time_zone="Europe/London")
     with pytest.raises(SettingsError, match="Europe/Berlin"):
