@@ -15,11 +15,9 @@ from pydantic import Field
 
 from assets import jobs
 from assets.links import JOB
-from assets.partitions import book_month, register
-from assets.planning import last_known_clock
-from assets.resources import SettingsResource, open_lake
-from assets.sensors import INTERVAL_SECONDS, open_months
-from reconciliation.config import Settings, read_settings
+from assets.resources import SettingsResource
+from assets.sensors import INTERVAL_SECONDS, follow_people
+from reconciliation.config import read_settings
 from reconciliation.keeper import MonthKeeper
 from reconciliation.review.desk import Desk
 from reconciliation.review.plain import PlainDecision, decide_plainly, last_effective_number
@@ -89,12 +87,6 @@ def build_sensors(made: dict[str, UnresolvedAssetJobDefinition]) -> list[dg.Sens
     return [_after_decisions(made), _review_inbox()]
 
 
-def follow_decisions(settings: Settings, entries: int) -> list[dg.RunRequest]:
-    """Request the first open month of every book; later ones follow it."""
-    first = open_months(open_lake(settings), settings)[0]
-    return [dg.RunRequest(run_key=f"decisions/{book.name}/{first}/{entries}", partition_key=book_month(book.name, first)) for book in settings.books]
-
-
 def _after_decisions(made: dict[str, UnresolvedAssetJobDefinition]) -> dg.SensorDefinition:
     @dg.sensor(
         name="after_decisions",
@@ -108,10 +100,7 @@ def _after_decisions(made: dict[str, UnresolvedAssetJobDefinition]) -> dg.Sensor
         last = last_effective_number(open_desk(settings.path).log.entries())
         if str(last) == (context.cursor or "0"):
             return dg.SkipReason("Nothing was decided since.")
-        if last_known_clock(open_lake(known), known) is None:
-            return dg.SkipReason("Stripe was not pulled yet; the decisions wait for the first night.")
-        register(context.instance, known)
-        return dg.SensorResult(run_requests=follow_decisions(known, last), cursor=str(last))
+        return follow_people(context, known, state=str(last), cause=f"decisions/{last}")
 
     return after_decisions
 

@@ -72,6 +72,24 @@ def follow_month(lake: Lake, settings: Settings, run: dg.DagsterRun) -> Iterator
         yield dg.RunRequest(run_key=f"{run.run_id}/{book}/{later}", partition_key=book_month(book, later), job_name=jobs.RECONCILE)
 
 
+def follow_people(context: dg.SensorEvaluationContext, settings: Settings, *, state: str, cause: str) -> dg.SensorResult | dg.SkipReason:
+    """Request the first open month of every book after somebody brought a file or decided; later months follow it.
+
+    Args:
+        context: whose cursor becomes `state`.
+        settings: of the company.
+        state: what the sensor compares next time.
+        cause: names the requests.
+    """
+    lake = open_lake(settings)
+    if last_known_clock(lake, settings) is None:
+        return dg.SkipReason("Stripe was not pulled yet; this waits for the first night, or for `reconcile run`.")
+    register(context.instance, settings)
+    first = open_months(lake, settings)[0]
+    requests = [dg.RunRequest(run_key=f"{cause}/{book.name}/{first}", partition_key=book_month(book.name, first)) for book in settings.books]
+    return dg.SensorResult(run_requests=requests, cursor=state)
+
+
 def _after_pull(made: dict[str, JobDefinition]) -> dg.SensorDefinition:
     @dg.run_status_sensor(
         name="after_pull",
@@ -118,16 +136,10 @@ def _inbox(made: dict[str, JobDefinition]) -> dg.SensorDefinition:
     )
     def inbox(context: dg.SensorEvaluationContext, settings: SettingsResource) -> dg.SensorResult | dg.SkipReason:
         known = settings.read()
-        lake, state = open_lake(known), inbox_state(known)
-        cursor = json.dumps(state, sort_keys=True)
-        if cursor == (context.cursor or "{}"):
+        state = json.dumps(inbox_state(known), sort_keys=True)
+        if state == (context.cursor or "{}"):
             return dg.SkipReason("No file was added or changed.")
-        if last_known_clock(lake, known) is None:
-            return dg.SkipReason("Stripe was not pulled yet; the files wait for the first night, or for `reconcile run`.")
-        register(context.instance, known)
-        first = open_months(lake, known)[0]
-        requests = [dg.RunRequest(run_key=f"{book.name}/{first}/{_digest(cursor)}", partition_key=book_month(book.name, first)) for book in known.books]
-        return dg.SensorResult(run_requests=requests, cursor=cursor)
+        return follow_people(context, known, state=state, cause=f"files/{_digest(state)}")
 
     return inbox
 

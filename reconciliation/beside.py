@@ -47,7 +47,7 @@ def second_process(first: Callable[[], object], *prepare: Callable[[], object]) 
         worker, _worker = _worker, None
         # Nobody waits for what it may still be at: its results are not needed any more.
         for process in started:
-            process.terminate()
+            process.kill()
         worker.shutdown(wait=True, cancel_futures=True)
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-import pytest
 
 from reconciliation.breaks.features import FEATURES
 from reconciliation.classifier.card import render_card
@@ -15,23 +14,11 @@ from reconciliation.classifier.reasons import WORDS
 from reconciliation.classifier.scoring import score_frame
 from reconciliation.classifier.training import HELD_OUT, LABELED, describe_certified, evaluate_version, score_examples
 from reconciliation.classifier.verdicts import judge_breaks
-from reconciliation.classifier.versions import MODELS, NAME, ModelVersion, load_version
+from reconciliation.classifier.versions import MODELS, NAME, ModelVersion
 
 RECALL_WORST_MIN = 0.95  # held-out families miss more than the bound of 99 % that holds for families like the learned ones; the card shows it
 CALIBRATION_ERROR_MAX = 0.05
 CALIBRATION_ERROR_HELD_OUT_MAX = 0.10  # families it never saw have other base rates; measured 0.033 together, 0.083 for the worst, and printed in the card
-
-
-@pytest.fixture(scope="module")
-def model() -> ModelVersion:
-    """The latest version."""
-    return load_version()
-
-
-@pytest.fixture(scope="module")
-def examples(model: ModelVersion) -> pl.DataFrame:
-    """The labeled breaks it was made from."""
-    return pl.read_parquet(LABELED / model.manifest["training_data"]["file"])
 
 
 def test_the_model_reads_exactly_the_features_that_breaks_have(model: ModelVersion) -> None:

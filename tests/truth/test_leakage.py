@@ -12,9 +12,9 @@ import pytest
 from reconciliation.breaks.feature_notes import NOTES, render_features
 from reconciliation.breaks.features import BOOLEAN, CATEGORICAL, FEATURES, NUMERIC
 from reconciliation.classifier.evaluation import average_precision
-from reconciliation.classifier.training import HELD_OUT, LABELED, LEARN, TEST, score_examples
+from reconciliation.classifier.training import HELD_OUT, LEARN, TEST, score_examples
 from reconciliation.classifier.verdicts import judge_breaks
-from reconciliation.classifier.versions import MODELS, ModelVersion, load_version
+from reconciliation.classifier.versions import MODELS, ModelVersion
 from reconciliation.learning.additive import feature_types
 from reconciliation.learning.probes import feature_areas, fit_challenger
 
@@ -22,18 +22,6 @@ NUISANCE_AREA_MAX = 0.55
 FEATURE_AREA_MAX = 0.95
 """Measured: 0.88 at most (what share of such items has been matched since then)."""
 CHOICE_ROWS_MIN = 50
-
-
-@pytest.fixture(scope="module")
-def model() -> ModelVersion:
-    """The shipped version."""
-    return load_version()
-
-
-@pytest.fixture(scope="module")
-def examples(model: ModelVersion) -> pl.DataFrame:
-    """Its labeled breaks."""
-    return pl.read_parquet(LABELED / model.manifest["training_data"]["file"])
 
 
 def signed_area(truth: np.ndarray, scores: np.ndarray) -> float:

@@ -169,4 +169,5 @@ def _with_omissions(pool: Pool, offers: pl.DataFrame, parts: pl.DataFrame) -> tu
             everything = [offer["item_id"], *inside["item_id"].sort().to_list()]
             unclear.append({"members": everything, "score": OMITTED - 0.002 * offer["far"], "evidence": f"{inside.height} {summed}, {choice.words}"})
     schema = pl.Schema({"members": pl.List(pool.items.schema["item_id"]), "score": pl.Float64(), "evidence": pl.String()})
-    return tuple(pair_proposals(pl.DataFrame(rows, schema=schema)) if rows else nothing(pool) for rows in (found, unclear))  # type: ignore[return-value]
+    paired = [pair_proposals(pl.DataFrame(rows, schema=schema)) if rows else nothing(pool) for rows in (found, unclear)]
+    return paired[0], paired[1]
