@@ -2,7 +2,7 @@
 
     python benchmarks/main_job.py --payments 50000 --runs 3
 
-Prints one line per run (wall, CPU, peak memory of the largest process) and the medians. Simulation and server are not counted.
+Prints one line per run (wall, CPU, peak memory of all its processes together) and the medians. Simulation and server are not counted.
 """
 
 import argparse
@@ -67,12 +67,29 @@ def measure(company: Path, folder: Path, url: str) -> tuple[float, float, float]
     )
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     began = time.monotonic()
-    subprocess.run([RECONCILE, "run", "--period", month.name], cwd=folder, env=environment, check=True, capture_output=True)
+    run = subprocess.Popen([RECONCILE, "run", "--period", month.name], cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    peak = 0
+    while run.poll() is None:
+        peak = max(peak, resident(run.pid))
+        time.sleep(0.05)
     wall = time.monotonic() - began
+    if run.returncode:
+        sys.exit(f"the run failed with exit code {run.returncode}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    print(f"{wall:.1f} s wall, {cpu:.1f} s CPU, {after.ru_maxrss / 1024:.0f} MB peak")
-    return wall, cpu, after.ru_maxrss / 1024
+    print(f"{wall:.1f} s wall, {cpu:.1f} s CPU, {peak / 1024:.0f} MB peak")
+    return wall, cpu, peak / 1024
+
+
+def resident(process: int) -> int:
+    """Return the memory of a process and all its descendants, in KiB."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+        children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    own = next((int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")), 0)
+    return own + sum(resident(int(child)) for child in children)
 
 
 if __name__ == "__main__":
