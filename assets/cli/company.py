@@ -15,7 +15,7 @@ from assets.cli.options import Json
 from assets.cli.output import say, say_json, statement_rows, statement_text, tell
 from reconciliation.config import read_settings
 from reconciliation.errors import BusyError, InputsMissingError, SettingsError
-from reconciliation.lake import Lake
+from reconciliation.lake import open_lake
 
 SAMPLE = Path("data/sample")
 WORK = Path("data/demo")
@@ -81,7 +81,7 @@ def demo(
         shutil.copy(sample / "reconciliation.toml", work)
         config = work / "reconciliation.toml"
         settings = read_settings(config)
-        lake = Lake(settings.path(settings.storage.lake))
+        lake = open_lake(settings)
         lake.prepare(time_zone=settings.entity.timezone)
         record_opening(lake, settings, period=settings.start.period, ledger=[], items=sample / "opening_items.csv")
         months = sorted(path.name for path in (sample / "deliveries").iterdir())

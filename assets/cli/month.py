@@ -9,7 +9,7 @@ import typer
 from assets.cli.options import Config, Json, Period, parse_day
 from assets.cli.output import say, say_json, statement_rows, statement_text, tell
 from reconciliation.config import read_settings
-from reconciliation.lake import Lake
+from reconciliation.lake import open_lake
 from reconciliation.money import format_minor
 
 close = typer.Typer(help="Lock an accounting month, or show the state of one.", no_args_is_help=True)
@@ -37,7 +37,7 @@ def run(
     """
     from assets.alerts import watch
     from assets.instance import open_instance
-    from assets.resources import open_lake
+    from assets.planning import last_known_clock
     from assets.run import run_month
     from reconciliation.months import month_scope
 
@@ -46,9 +46,10 @@ def run(
         outcome = run_month(
             config, period, instance=instance, as_of=parse_day(as_of, flag="--as-of"), pull=not no_pull, accept_incomplete=accept_incomplete, tell=tell
         )
-    for alert in watch(open_lake(settings), settings, now=datetime.now(UTC)):
+    # Lags are counted to Stripe's own clock: a command has just asked it, and a sandbox's may stand anywhere.
+    for alert in watch(open_lake(settings), settings, now=last_known_clock(open_lake(settings), settings) or datetime.now(UTC)):
         tell(f"alert: {alert.message}")
-    lake = Lake(settings.path(settings.storage.lake))
+    lake = open_lake(settings)
     statements = [frame for book in settings.books if (frame := lake.read(month_scope(book.name, period), "statement")) is not None]
     is_incomplete = any(lake.facts(month_scope(book.name, period)).get("accepted_incomplete") for book in settings.books)
     if json:
@@ -82,7 +83,7 @@ def open_first_month(
     from reconciliation.opening import record_opening
 
     settings = read_settings(config)
-    lake = Lake(settings.path(settings.storage.lake))
+    lake = open_lake(settings)
     with lake.writer(wait_seconds=LOCK_WAIT_SECONDS):
         lake.prepare(time_zone=settings.entity.timezone)
         balances = record_opening(lake, settings, period=period, ledger=ledger or [], items=items)
@@ -103,7 +104,7 @@ def lock(period: Annotated[str, typer.Argument(help="Accounting month, such as 2
     from reconciliation.months import lock_month, write_package
 
     settings = read_settings(config)
-    lake = Lake(settings.path(settings.storage.lake))
+    lake = open_lake(settings)
     with lake.writer(wait_seconds=LOCK_WAIT_SECONDS):
         lock_month(lake, settings, period)
         package = write_package(lake, settings, period, as_version=True)
@@ -126,7 +127,7 @@ def status(period: Annotated[str, typer.Argument(help="Accounting month, such as
 
     settings = read_settings(config)
     settings.calendar.first_day(period)
-    lake = Lake(settings.path(settings.storage.lake))
+    lake = open_lake(settings)
     locked = locked_through(lake)
     reconciled = all(lake.tables(month_scope(book.name, period)) is not None for book in settings.books)
     state = "locked" if locked and period <= locked else "open, reconciled" if reconciled else "open, not reconciled yet"

@@ -16,8 +16,8 @@ RETIRED = ["retired", "superseded"]
 
 
 def hash_settings(settings: Settings) -> str:
-    """Hash everything in the settings that can change a result: not where or how fast Stripe is reached, where the folder lies, or whom alerts reach."""
-    content = settings.model_dump(mode="json", exclude={"folder": True, "watch": True, "stripe": {"api_base", "requests_per_second"}})
+    """Hash everything in the settings that can change a result: not where or how fast Stripe is reached, where folder and lake lie, or whom alerts reach."""
+    content = settings.model_dump(mode="json", exclude={"folder": True, "watch": True, "storage": True, "stripe": {"api_base", "requests_per_second"}})
     return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
