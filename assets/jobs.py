@@ -4,8 +4,9 @@ import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from assets import close, explain, match, pull, read
-
-PULL, RECONCILE, CLOSE = "pull", "reconcile", "close"
+from assets.resources import CLOSE as CLOSE
+from assets.resources import PULL as PULL
+from assets.resources import RECONCILE as RECONCILE
 
 
 def build() -> list[UnresolvedAssetJobDefinition]:

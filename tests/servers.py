@@ -5,6 +5,7 @@ runs as a user who may do nothing.
 """
 
 import importlib.util
+import logging
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -93,3 +95,21 @@ def wait_for(attempt, errors: tuple[type[Exception], ...], process: subprocess.P
             time.sleep(0.1)
         else:
             return
+
+
+@contextmanager
+def object_store(bucket: str = "books") -> Iterator[dict[str, str]]:
+    """Serve an S3-compatible store with an empty bucket; gives the environment that leads there."""
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=free_port(), verbose=False)
+    server.start()
+    address = "http://{}:{}".format(*server.get_host_and_port())
+    try:
+        urllib.request.urlopen(urllib.request.Request(f"{address}/{bucket}", method="PUT")).close()
+        yield {
+            "AWS_ENDPOINT_URL": address, "AWS_ALLOW_HTTP": "true", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1",
+        }  # fmt: skip
+    finally:
+        server.stop()
