@@ -20,5 +20,9 @@ def build() -> list[UnresolvedAssetJobDefinition]:
     ]
 
 
+AGAIN_AS_A_WHOLE = {"dagster/retry_strategy": "ALL_STEPS"}
+"""A run that crashed is repeated from its start: since then another one may have begun the same month anew."""
+
+
 def _job(name: str, selection: dg.AssetSelection, description: str) -> UnresolvedAssetJobDefinition:
-    return dg.define_asset_job(name, selection, executor_def=dg.in_process_executor, description=description)
+    return dg.define_asset_job(name, selection, executor_def=dg.in_process_executor, description=description, tags=AGAIN_AS_A_WHOLE)

@@ -5,16 +5,19 @@
 A worker holds a lock in the shared database for as long as it executes a run. When it dies, or its machine does, the database frees the lock, and the
 daemon's monitoring (`WorkerLauncher`) sees that nobody executes the run: it is marked as failed and started again elsewhere. What was published before
 stays as it was, so the repeat does what was left. Celery's own state says nothing of a machine that vanished: a task it once began is "started" forever.
+
+A run that would have to wait for another one's account or book goes back to the broker, so that a worker never waits while there is something to do.
 """
 
 import argparse
 import os
 import socket
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
-from celery import Celery
+from celery import Celery, Task
 from dagster._cli.api import _execute_run_command_body
 from dagster._core.launcher import CheckRunHealthResult, WorkerStatus
 from dagster._grpc.types import ExecuteRunArgs
@@ -25,13 +28,16 @@ from dagster_celery.launcher import CeleryRunLauncher
 from dagster_celery.make_app import make_app
 
 from assets.logs import configure_logs
+from assets.resources import open_lake, what_is_written
 from assets.sensors import HEADLESS_TAG
-from reconciliation.config import broker_url
+from reconciliation.config import broker_url, read_settings
 from reconciliation.errors import BusyError
 from reconciliation.lake_store import Hold, hold_in_database
 
 RUNS = "dagster runs"
 LOCK_SECONDS = 30.0
+PUT_BACK_SECONDS = 2.0
+"""A worker that found a run to wait for another one takes the next only then; it may be the same."""
 WORKER_TAG = "reconciliation/worker"
 
 
@@ -41,17 +47,33 @@ def make_worker_app(broker: str) -> Celery:
     Args:
         broker: address of the broker, which keeps the results too.
     """
-    settings = {"worker_prefetch_multiplier": 1, "broker_connection_retry_on_startup": True}
+    # A run that a worker had taken beforehand would wait for the one it executes, and be lost for long with it.
+    settings = {"worker_prefetch_multiplier": 1, "worker_disable_prefetch": True, "broker_connection_retry_on_startup": True}
     app: Celery = make_app({"broker": broker, "backend": broker, "config_source": settings})  # type: ignore[no-untyped-call]
 
-    @app.task(name=TASK_EXECUTE_JOB_NAME, track_started=True)  # type: ignore[untyped-decorator]
-    def execute(execute_job_args_packed: Mapping[str, Any]) -> int:
+    @app.task(name=TASK_EXECUTE_JOB_NAME, track_started=True, bind=True)  # type: ignore[untyped-decorator]
+    def execute(task: Task, execute_job_args_packed: Mapping[str, Any]) -> int:
         run_id = unpack_value(execute_job_args_packed, as_type=ExecuteRunArgs).run_id
-        with dg.DagsterInstance.get() as instance, hold_in_database(RUNS, [Hold(run_id, is_alone=True)], wait_seconds=LOCK_SECONDS):
-            instance.add_run_tags(run_id, {WORKER_TAG: f"{socket.gethostname()}/{os.getpid()}"})
-            return _execute_run_command_body(run_id, instance, write_stream_fn=lambda _: None, set_exit_code_on_failure=True)
+        with dg.DagsterInstance.get() as instance:
+            if must_wait(instance, run_id):
+                task.apply_async(kwargs={"execute_job_args_packed": execute_job_args_packed}, queue=task_default_queue)
+                time.sleep(PUT_BACK_SECONDS)
+                return 0
+            with hold_in_database(RUNS, [Hold(run_id, is_alone=True)], wait_seconds=LOCK_SECONDS):
+                instance.add_run_tags(run_id, {WORKER_TAG: f"{socket.gethostname()}/{os.getpid()}"})
+                return _execute_run_command_body(run_id, instance, write_stream_fn=lambda _: None, set_exit_code_on_failure=True)
 
     return app
+
+
+def must_wait(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Tell whether somebody else holds a part of the lake that a run needs."""
+    run = instance.get_run_by_id(run_id)
+    if run is None or run.is_finished:
+        return False
+    settings = read_settings()
+    part, read = what_is_written(run.job_name, run.tags, settings)
+    return not open_lake(settings).is_free(part=part, read=read)
 
 
 class WorkerLauncher(CeleryRunLauncher):

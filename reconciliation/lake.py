@@ -104,14 +104,20 @@ class Lake:
         Raises:
             BusyError: another run held it for longer than the wait.
         """
-        # Always in the same order, so that two writers never wait for each other.
-        parts = sorted([Hold(part, is_alone=True), *(Hold(name, is_alone=False) for name in read)], key=lambda hold: hold.name) if part else []
-        with self.store.held([Hold("writer", is_alone=not part), *parts], wait_seconds=wait_seconds):
+        with self.store.held(_holds(part, read), wait_seconds=wait_seconds):
             if not part:
                 self._remove_leftovers()
             yield
             if not part:
                 self.sweep(spare_seconds=SPARED_SECONDS)
+
+    def is_free(self, *, part: str, read: Sequence[str]) -> bool:
+        """Tell whether nobody holds what a writer of these would wait for, at this moment."""
+        try:
+            with self.store.held(_holds(part, read), wait_seconds=0):
+                return True
+        except BusyError:
+            return False
 
     def sweep_if_idle(self) -> None:
         """Do what the writer of everything does at its end, unless somebody is writing: then the next one does it."""
@@ -347,6 +353,12 @@ def beside_lake(settings: Settings) -> Path:
     """Return the folder for what belongs beside the lake; beside the decision log, where the lake is a bucket."""
     place = settings.storage.lake
     return settings.path(settings.storage.review if is_bucket(place) else place).parent
+
+
+def _holds(part: str, read: Sequence[str]) -> list[Hold]:
+    """Return what a writer holds, always in the same order, so that two writers never wait for each other."""
+    parts = sorted([Hold(part, is_alone=True), *(Hold(name, is_alone=False) for name in read)], key=lambda hold: hold.name) if part else []
+    return [Hold("writer", is_alone=not part), *parts]
 
 
 def _scope_name(scope: str) -> str:

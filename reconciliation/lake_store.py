@@ -150,23 +150,26 @@ class BucketStore:
 
     def read(self, name: str) -> bytes | None:
         """Return a file's bytes, or None."""
-        try:
-            return bytes(self.bucket.get(name).bytes())
-        except FileNotFoundError:
-            return None
+        with _told_of_bucket(self.place):
+            try:
+                return bytes(self.bucket.get(name).bytes())
+            except FileNotFoundError:
+                return None
 
     def exists(self, name: str) -> bool:
         """Tell whether a file is there."""
-        try:
-            self.bucket.head(name)
-        except FileNotFoundError:
-            return False
-        return True
+        with _told_of_bucket(self.place):
+            try:
+                self.bucket.head(name)
+            except FileNotFoundError:
+                return False
+            return True
 
     def write(self, name: str, *contents: bytes | memoryview) -> None:
         """Write a file in one step, as long as the locks that this process took are still its own."""
         self._check_locks()
-        self.bucket.put(name, b"".join(contents))
+        with _told_of_bucket(self.place):
+            self.bucket.put(name, b"".join(contents))
 
     def swap(self, name: str, change: Callable[[bytes | None], bytes]) -> None:
         """Replace a file by what is made of it; if another writer was faster, of what that one made.
@@ -178,26 +181,29 @@ class BucketStore:
 
         for _ in range(SWAPS_MAX):
             self._check_locks()
-            try:
-                found = self.bucket.get(name)
-                before, mode = bytes(found.bytes()), _only_over(found.meta["e_tag"])
-            except FileNotFoundError:
-                before, mode = None, "create"
-            try:
-                self.bucket.put(name, change(before), mode=mode)
-            except (AlreadyExistsError, PreconditionError):
-                time.sleep(POLL_SECONDS)
-            else:
-                return
+            with _told_of_bucket(self.place):
+                try:
+                    found = self.bucket.get(name)
+                    before, mode = bytes(found.bytes()), _only_over(found.meta["e_tag"])
+                except FileNotFoundError:
+                    before, mode = None, "create"
+                try:
+                    self.bucket.put(name, change(before), mode=mode)
+                except (AlreadyExistsError, PreconditionError):
+                    time.sleep(POLL_SECONDS)
+                else:
+                    return
         raise _busy(self.place, "others", SWAPS_MAX * POLL_SECONDS)
 
     def names(self, prefix: str) -> list[str]:
         """Return the names of the files below a folder, in order."""
-        return sorted(str(meta["path"]) for batch in self.bucket.list(prefix) for meta in batch)
+        with _told_of_bucket(self.place):
+            return sorted(str(meta["path"]) for batch in self.bucket.list(prefix) for meta in batch)
 
     def delete(self, name: str) -> None:
         """Remove a file."""
-        self.bucket.delete(name)
+        with _told_of_bucket(self.place):
+            self.bucket.delete(name)
 
     @contextmanager
     def held(self, holds: Sequence[Hold], *, wait_seconds: float) -> Iterator[None]:
@@ -237,6 +243,7 @@ def hold_in_database(place: str, holds: Sequence[Hold], *, wait_seconds: float) 
     Raises:
         BusyError: somebody else held one for longer than the wait.
         SettingsError: there is no database.
+        StorageError: it does not answer.
     """
     import psycopg2
 
@@ -244,7 +251,10 @@ def hold_in_database(place: str, holds: Sequence[Hold], *, wait_seconds: float) 
     if url is None:
         raise SettingsError(f"{place} may have writers on several machines, and their locks lie in PostgreSQL: set DAGSTER_POSTGRES_URL")
     end = time.monotonic() + wait_seconds
-    connection = psycopg2.connect(url.replace("postgresql+psycopg2://", "postgresql://"), application_name="reconciliation lake", **KEEPALIVE)
+    try:
+        connection = psycopg2.connect(url.replace("postgresql+psycopg2://", "postgresql://"), application_name="reconciliation lake", **KEEPALIVE)
+    except psycopg2.OperationalError as error:
+        raise StorageError(f"{place}: the database of its locks does not answer; start the server of DAGSTER_POSTGRES_URL, and repeat") from error
     try:
         connection.autocommit = True
         with connection.cursor() as cursor:
@@ -261,6 +271,23 @@ def hold_in_database(place: str, holds: Sequence[Hold], *, wait_seconds: float) 
         yield connection
     finally:
         connection.close()
+
+
+@contextmanager
+def _told_of_bucket(place: str) -> Iterator[None]:
+    """Tell a failure of a bucket in words.
+
+    Raises:
+        StorageError: no such bucket, no right to it, no answer.
+    """
+    from obstore.exceptions import BaseError
+
+    try:
+        yield
+    except (BaseError, OSError) as error:
+        raise StorageError(
+            f"{place}: the bucket refused or did not answer ({type(error).__name__}); check its address, and the credentials in the environment, and repeat; what was published before stays as it was"
+        ) from error
 
 
 def _only_over(tag: str | None) -> Any:

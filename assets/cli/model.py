@@ -93,7 +93,7 @@ def _train_with_decisions(config: Path | None, name: str, *, json: bool) -> None
     own = pl.concat(found)
     tell(f"{own.height} breaks labeled by decisions, {int(own['is_true_exception'].sum())} of them true exceptions; fitting")
     examples = add_own_examples(read_labeled(LABELED / f"{name}.parquet"), own)
-    version = train_version(examples, plan=Plan(held_out=HELD_OUT), name="with_decisions", labeled=lake.root / "labeled")
+    version = train_version(examples, plan=Plan(held_out=HELD_OUT), name="with_decisions", labeled=lake.review_root().parent / "labeled")
     if json:
         say_json({"version": version.label, "own_breaks": own.height})
         return

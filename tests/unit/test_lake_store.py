@@ -2,14 +2,15 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
+import orjson
 import polars as pl
 import pytest
 
 from reconciliation.config import read_settings
-from reconciliation.errors import BusyError, SettingsError
+from reconciliation.errors import BusyError, SettingsError, StorageError
 from reconciliation.lake import Lake, open_lake
 from reconciliation.lake_store import Hold, open_bucket
-from tests.servers import find_postgres, object_store, postgres_server
+from tests.servers import find_postgres, free_port, object_store, postgres_server
 
 TOML = '[entity]\nname = "E"\ntimezone = "Europe/London"\ncurrency = "GBP"\n[start]\nperiod = "2026-08"\n[storage]\nlake = "{}"\n'
 
@@ -35,6 +36,13 @@ def lake(request, tmp_path):
     if request.param == "folder":
         return Lake(tmp_path / "lake")
     return Lake(tmp_path / "scratch", request.getfixturevalue("bucket") + "/" + tmp_path.name, tmp_path / "review")
+
+
+@pytest.fixture
+def lake_with_database(lake, request, monkeypatch):
+    if lake.bucket:
+        monkeypatch.setenv("DAGSTER_POSTGRES_URL", request.getfixturevalue("database"))
+    return lake
 
 
 def test_what_is_published_is_read_again_and_what_no_manifest_names_is_swept(lake):
@@ -99,6 +107,35 @@ def test_a_bucket_without_a_database_for_its_locks_is_refused(bucket, tmp_path, 
     monkeypatch.delenv("DAGSTER_POSTGRES_URL", raising=False)
     with pytest.raises(SettingsError, match="set DAGSTER_POSTGRES_URL"), Lake(tmp_path, bucket).writer(wait_seconds=0):
         pass
+
+
+def test_a_bucket_that_is_not_there_and_a_database_that_does_not_answer_are_told_in_words(bucket, tmp_path, monkeypatch):
+    lake = Lake(tmp_path, "s3://nowhere/lake")
+    with pytest.raises(StorageError, match="s3://nowhere/lake: the bucket refused"):
+        lake.prepare(time_zone="Europe/London")
+    monkeypatch.setenv("DAGSTER_POSTGRES_URL", f"postgresql://user:pass-word@127.0.0.1:{free_port()}/x")
+    with pytest.raises(StorageError, match="DAGSTER_POSTGRES_URL") as told, Lake(tmp_path, bucket).writer(wait_seconds=0):
+        pass
+    assert "pass-word" not in str(told.value)
+
+
+def test_who_writes_a_part_sweeps_nothing_and_a_written_package_does_when_nobody_writes(lake_with_database):
+    lake = lake_with_database
+    lake.prepare(time_zone="Europe/London")
+    lake.publish("month/main/2026-08", {"t": lake.stage("t", pl.DataFrame({"a": [1]}))})
+    lake.stage("t", pl.DataFrame({"a": [2]}))
+    raw = lake._store_raw([b"what Stripe said"])
+    with lake.writer(wait_seconds=0, part="book/main"):
+        pass
+    assert lake.store.read("unnamed.json") is None
+    with lake.writer(wait_seconds=0, part="account/self"):
+        lake.sweep_if_idle()
+        assert lake.store.read("unnamed.json") is None
+    lake.sweep_if_idle()
+    assert len(orjson.loads(lake.store.read("unnamed.json"))) == 1
+    assert len(lake.store.names("files/t")) == 2
+    assert lake.sweep() == 1
+    assert lake.store.names("files") == [raw, *lake.tables("month/main/2026-08").values()]
 
 
 def test_settings_name_a_folder_or_a_bucket(bucket, tmp_path):
