@@ -59,5 +59,5 @@ clean:
 
 # Resolves the whole set again; needs `uv`. Hashes only: no address of any registry is written.
 constraints:
-	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-strip-extras \
+	uv pip compile pyproject.toml --extra cluster --extra dev --universal --python-version 3.11 --generate-hashes --no-strip-extras \
 		--no-emit-index-url --no-annotate --custom-compile-command "make constraints" -o constraints.txt

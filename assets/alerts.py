@@ -11,7 +11,7 @@ import requests
 
 from assets.planning import pulled_through
 from reconciliation.config import Settings, alert_webhook
-from reconciliation.lake import Lake
+from reconciliation.lake import Lake, beside_lake
 from reconciliation.watch.alerts import Alert, find_alerts, take_new
 
 FILE = "alerts.jsonl"
@@ -26,7 +26,7 @@ def pulls(lake: Lake, settings: Settings) -> Mapping[str, datetime | None]:
 
 def alerts_file(settings: Settings) -> Path:
     """Return the file that alerts are appended to."""
-    return settings.path(settings.watch.alerts) if settings.watch.alerts else settings.path(settings.storage.lake).parent / FILE
+    return settings.path(settings.watch.alerts) if settings.watch.alerts else beside_lake(settings) / FILE
 
 
 def watch(lake: Lake, settings: Settings, *, now: datetime) -> list[Alert]:

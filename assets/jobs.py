@@ -4,8 +4,9 @@ import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from assets import close, explain, match, pull, read
-
-PULL, RECONCILE, CLOSE = "pull", "reconcile", "close"
+from assets.resources import CLOSE as CLOSE
+from assets.resources import PULL as PULL
+from assets.resources import RECONCILE as RECONCILE
 
 
 def build() -> list[UnresolvedAssetJobDefinition]:
@@ -19,5 +20,9 @@ def build() -> list[UnresolvedAssetJobDefinition]:
     ]
 
 
+AGAIN_AS_A_WHOLE = {"dagster/retry_strategy": "ALL_STEPS"}
+"""A run that crashed is repeated from its start: since then another one may have begun the same month anew."""
+
+
 def _job(name: str, selection: dg.AssetSelection, description: str) -> UnresolvedAssetJobDefinition:
-    return dg.define_asset_job(name, selection, executor_def=dg.in_process_executor, description=description)
+    return dg.define_asset_job(name, selection, executor_def=dg.in_process_executor, description=description, tags=AGAIN_AS_A_WHOLE)

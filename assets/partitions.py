@@ -21,6 +21,8 @@ BOOKS = "book"
 PARTITION_TAG = "dagster/partition"
 RANGE_START_TAG = "dagster/asset_partition_range_start"
 RANGE_END_TAG = "dagster/asset_partition_range_end"
+ACCOUNT_TAG = "reconciliation/account"
+"""A queue of runs takes one of an account at a time by it, so that a large account keeps no worker waiting for its own lock."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def register(instance: dg.DagsterInstance, settings: Settings) -> None:
 
 def range_tags(account: str, *, first: date, last: date) -> dict[str, str]:
     """Return the tags that make one run of the pull cover a range of days of one account."""
-    return {RANGE_START_TAG: f"{account}|{first}", RANGE_END_TAG: f"{account}|{last}"}
+    return {RANGE_START_TAG: f"{account}|{first}", RANGE_END_TAG: f"{account}|{last}", ACCOUNT_TAG: account}
 
 
 def book_month(book: str, period: str) -> str:

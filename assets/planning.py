@@ -88,7 +88,7 @@ def complete_through(lake: Lake, book: Book) -> datetime:
     reached = {account: pulled_through(lake, account) for account in book.stripe_accounts}
     missing = sorted(account for account, through in reached.items() if through is None)
     if missing:
-        raise InputsMissingError(f"{lake.root}: nothing was pulled from Stripe account {', '.join(missing)} yet; run without --no-pull")
+        raise InputsMissingError(f"{lake.place}: nothing was pulled from Stripe account {', '.join(missing)} yet; run without --no-pull")
     return min(through for through in reached.values() if through is not None)
 
 

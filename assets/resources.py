@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import dagster as dg
 
 from assets import planning
-from assets.partitions import PullWindow, pull_window, run_window, split_book_month
+from assets.partitions import PARTITION_TAG, RANGE_START_TAG, PullWindow, pull_window, run_window, split_book_month
 from reconciliation.calendar import Calendar
 from reconciliation.close.summaries import Frame
 from reconciliation.config import Settings, read_settings
@@ -20,6 +20,7 @@ from reconciliation.connectors.stripe.history import History, read_history
 from reconciliation.connectors.stripe.reports import read_reports
 from reconciliation.errors import DefectError, SettingsError
 from reconciliation.lake import Lake
+from reconciliation.lake import open_lake as open_lake
 from reconciliation.months import complete_book, define_month
 from reconciliation.population import Month
 from reconciliation.sources import Sources, assemble_sources, read_stripe_tables
@@ -31,13 +32,10 @@ WAIT_SECONDS = 600.0
 FILE_TABLES = ("ledger_lines", "bank_lines", "ledger_balances", "set_aside", "files")
 
 MODE = "stripe_mode"
+PULL, RECONCILE, CLOSE = "pull", "reconcile", "close"
+"""The jobs by name; `jobs` makes them, and sees this module."""
 
 Stage = TypeVar("Stage", bound="DataclassInstance")
-
-
-def open_lake(settings: Settings) -> Lake:
-    """Return the lake that the settings name."""
-    return Lake(settings.path(settings.storage.lake))
 
 
 def check_mode(lake: Lake, *, is_live: bool) -> None:
@@ -50,7 +48,7 @@ def check_mode(lake: Lake, *, is_live: bool) -> None:
     if known is not None and known is not is_live:
         kinds = ("test", "live")
         raise SettingsError(
-            f"STRIPE_API_KEY is a {kinds[is_live]} key, but the lake at {lake.root} holds {kinds[known]} data; use a {kinds[known]} key, or name another folder in [storage] lake"
+            f"STRIPE_API_KEY is a {kinds[is_live]} key, but the lake at {lake.place} holds {kinds[known]} data; use a {kinds[known]} key, or name another folder in [storage] lake"
         )
 
 
@@ -143,8 +141,30 @@ class MonthWork:
         return {name: self.lake.stage(name, frame) for name, frame in frames.items()}
 
 
+def what_is_written(job: str, tags: Mapping[str, str], settings: Settings) -> tuple[str, list[str]]:
+    """Return the part of the lake that a run writes, and the parts that must stand still meanwhile.
+
+    An account is pulled, a book reconciled and a package written by one run at a time; another account or book does not wait for it.
+    What belongs to no account or book, as a run started by hand, takes everything.
+
+    Args:
+        job: the run's job.
+        tags: the run's.
+        settings: which accounts a book has.
+    """
+    named = (tags.get(RANGE_START_TAG) or tags.get(PARTITION_TAG, "")).rpartition("|")[0]
+    books = {book.name: book for book in settings.books}
+    if job == PULL and named:
+        return f"account/{named}", []
+    if job == RECONCILE and named in books:
+        return f"book/{named}", [f"account/{account}" for account in books[named].stripe_accounts]
+    if job == CLOSE:
+        return "close", [f"book/{name}" for name in books]
+    return "", []
+
+
 class LakeResource(dg.ConfigurableResource[Any]):
-    """The lake, held as its single writer for as long as a run lasts.
+    """The lake, held by a run as the single writer of what it writes, for as long as it lasts.
 
     The lock is the operating system's, so that a killed run frees it. A process that runs the jobs itself holds the
     lock around all of them and says so.
@@ -155,13 +175,17 @@ class LakeResource(dg.ConfigurableResource[Any]):
     wait_seconds: float = WAIT_SECONDS
 
     @contextmanager
-    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["LakeResource"]:  # noqa: ARG002 - Dagster's signature
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["LakeResource"]:
         """Hold the lake for a run."""
         if self.is_held:
             yield self
             return
-        with self.open().writer(wait_seconds=self.wait_seconds):
+        run = context.dagster_run
+        part, read = what_is_written(run.job_name, run.tags, self.settings.read()) if run else ("", [])
+        with self.open().writer(wait_seconds=self.wait_seconds, part=part, read=read):
             yield self
+        if part == CLOSE:
+            self.open().sweep_if_idle()
 
     @property
     def settings(self) -> SettingsResource:

@@ -123,7 +123,7 @@ class Executor:
             DefectError: a table broke a rule that must hold.
         """
         run_id = str(uuid.uuid4())
-        marks = {**(tags or {}), HEADLESS_TAG: str(self.lake.root.resolve()), "reconciliation/process": str(os.getpid())}
+        marks = {**(tags or {}), HEADLESS_TAG: self.lake.place, "reconciliation/process": str(os.getpid())}
         definition, began = self.definitions.resolve_job_def(job), time.monotonic()
         try:
             definition.execute_in_process(run_config={**QUIET, **(config or {})}, instance=self.instance, partition_key=partition, tags=marks, run_id=run_id)
@@ -148,7 +148,7 @@ def free_dead_runs(instance: dg.DagsterInstance, lake: Lake) -> int:
 
     The caller holds the lake's lock, so that no command's run on this lake can be alive.
     """
-    left = instance.get_runs(filters=dg.RunsFilter(statuses=UNFINISHED, tags={HEADLESS_TAG: str(lake.root.resolve())}))
+    left = instance.get_runs(filters=dg.RunsFilter(statuses=UNFINISHED, tags={HEADLESS_TAG: lake.place}))
     for run in left:
         instance.report_run_failed(run, "The process that ran it was killed.")
         if instance.event_log_storage.supports_global_concurrency_limits:
@@ -176,5 +176,5 @@ def _options(as_of: date | None, *, accept_incomplete: bool) -> dict[str, object
 def _clock_of(lake: Lake, settings: Settings) -> datetime:
     clock = last_known_clock(lake, settings)
     if clock is None:
-        raise InputsMissingError(f"{lake.root}: nothing was pulled from Stripe yet; run without --no-pull")
+        raise InputsMissingError(f"{lake.place}: nothing was pulled from Stripe yet; run without --no-pull")
     return clock

@@ -19,7 +19,7 @@ from dagster_shared.error import SerializableErrorInfo
 from assets import jobs
 from assets.alerts import tell_alerts, watch
 from assets.partitions import PARTITION_TAG, RANGE_START_TAG, book_month, register, split_book_month
-from assets.planning import last_known_clock
+from assets.planning import last_known_clock, pulled_through
 from assets.resources import SettingsResource, open_lake
 from reconciliation.config import Settings
 from reconciliation.lake import Lake
@@ -75,6 +75,8 @@ def follow_month(lake: Lake, settings: Settings, run: dg.DagsterRun) -> Iterator
 def follow_people(context: dg.SensorEvaluationContext, settings: Settings, *, state: str, cause: str) -> dg.SensorResult | dg.SkipReason:
     """Request the first open month of every book after somebody brought a file or decided; later months follow it.
 
+    A book whose accounts are still being pulled for the first time is left to the end of that pull.
+
     Args:
         context: whose cursor becomes `state`.
         settings: of the company.
@@ -86,7 +88,8 @@ def follow_people(context: dg.SensorEvaluationContext, settings: Settings, *, st
         return dg.SkipReason("Stripe was not pulled yet; this waits for the first night, or for `reconcile run`.")
     register(context.instance, settings)
     first = open_months(lake, settings)[0]
-    requests = [dg.RunRequest(run_key=f"{cause}/{book.name}/{first}", partition_key=book_month(book.name, first)) for book in settings.books]
+    pulled = [book for book in settings.books if all(pulled_through(lake, account) for account in book.stripe_accounts)]
+    requests = [dg.RunRequest(run_key=f"{cause}/{book.name}/{first}", partition_key=book_month(book.name, first)) for book in pulled]
     return dg.SensorResult(run_requests=requests, cursor=state)
 
 

@@ -103,9 +103,12 @@ class Book(_Section):
 
 
 class Storage(_Section):
-    """Where the lake lies."""
+    """Where the lake lies: a folder, or a bucket's address, and then two folders beside it."""
 
     lake: str = "data/lake"
+    # Of a bucket's lake: the decision log, in a folder that every machine sees, and what each machine keeps for itself.
+    review: str = "data/review"
+    scratch: str = "data/scratch"
 
 
 class Close(_Section):
@@ -291,6 +294,18 @@ def postgres_url() -> str | None:
 def alert_webhook() -> str:
     """Return the address that alerts are posted to, or an empty text; it is a secret, since who knows it can post there."""
     return os.environ.get("RECONCILIATION_ALERT_WEBHOOK", "").strip()
+
+
+def broker_url() -> str:
+    """Return the address of the broker that hands runs to workers.
+
+    Raises:
+        SettingsError: `RECONCILIATION_BROKER` is not set.
+    """
+    url = os.environ.get("RECONCILIATION_BROKER", "").strip()
+    if not url:
+        raise SettingsError("RECONCILIATION_BROKER is not set; export the address of the broker, such as redis://host:6379/0")
+    return url
 
 
 def logs_as_json() -> bool:

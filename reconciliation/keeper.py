@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reconciliation.config import Settings
-from reconciliation.lake import Lake
+from reconciliation.lake import Lake, open_lake
 from reconciliation.months import lock_month, lock_scope, unlock_month, write_package
 from reconciliation.review.log import open_log
 from reconciliation.review.records import approved_unlock
@@ -57,4 +57,4 @@ class MonthKeeper:
 
     def _open(self) -> tuple[Settings, Lake]:
         settings = self.read_settings()
-        return settings, Lake(settings.path(settings.storage.lake))
+        return settings, open_lake(settings)

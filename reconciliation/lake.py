@@ -9,19 +9,16 @@ Layout:
     scopes/<scope>.json              manifest: table -> file, for everything computed (a month of a book, a lock, …)
     partial/<account>/               what a pull that is under way, or was killed, has read so far
     unnamed.json                     files that no manifest names any more, and since when
-    review/                          the decision log and evidence files (`review.log`)
+    review/                          the decision log and evidence files (`review.log`); of a bucket's lake in a folder of its own
     files/<table>/<hash>.parquet     tables;  files/raw/<hash>.jsonl.zst  raw pages as they came
 """
 
 import contextlib
-import errno
-import fcntl
 import hashlib
 import io
-import os
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -32,9 +29,16 @@ import orjson
 import polars as pl
 import zstandard
 
-from reconciliation.errors import BusyError, SettingsError, StorageError
+from reconciliation.config import Settings
+from reconciliation.errors import BusyError, SettingsError
+from reconciliation.lake_store import FolderStore, Hold, Store, is_bucket, open_bucket
+from reconciliation.lake_store import sync_folder as sync_folder
+from reconciliation.lake_store import told_as_storage as told_as_storage
+from reconciliation.lake_store import write_atomically as write_atomically
 
 SCHEMA_VERSION = 2
+
+UNNAMED = "unnamed.json"
 
 SPARED_SECONDS = 3600.0
 """How long a file that no manifest names any more is kept for readers that resolved the manifest before."""
@@ -42,9 +46,27 @@ SPARED_SECONDS = 3600.0
 
 @dataclass(frozen=True)
 class Lake:
-    """A folder of published tables."""
+    """Published tables in a folder, or in a bucket that several machines share.
+
+    Attributes:
+        root: the folder; of a bucket's lake, where this machine keeps what is nobody else's (a pull under way).
+        bucket: the bucket's address; empty for a folder.
+        review: the folder of the decision log, where it is not below the lake.
+    """
 
     root: Path
+    bucket: str = ""
+    review: Path | None = None
+
+    @property
+    def store(self) -> Store:
+        """The place of the files."""
+        return open_bucket(self.bucket) if self.bucket else FolderStore(self.root)
+
+    @property
+    def place(self) -> str:
+        """Name the place, the same from every machine."""
+        return self.store.place
 
     def prepare(self, *, time_zone: str) -> None:
         """Create the lake, or check that it was made for the same time zone and by a schema this code reads.
@@ -53,58 +75,58 @@ class Lake:
             SettingsError: another time zone (days would mean other instants) or an unknown schema version.
         """
         expected = {"schema_version": SCHEMA_VERSION, "time_zone": time_zone}
-        path = self.root / "lake.json"
-        if not path.exists():
-            write_atomically(path, orjson.dumps(expected))
+        stored = self.store.read("lake.json")
+        if stored is None:
+            self.store.write("lake.json", orjson.dumps(expected))
             return
-        found = orjson.loads(path.read_bytes())
+        found = orjson.loads(stored)
         if found["schema_version"] != SCHEMA_VERSION:
             raise SettingsError(
-                f"{path}: schema version {found['schema_version']}, this program reads {SCHEMA_VERSION}; use the version that wrote it, or another [storage] lake"
+                f"{self.place}: schema version {found['schema_version']}, this program reads {SCHEMA_VERSION}; use the version that wrote it, or another [storage] lake"
             )
         if found["time_zone"] != time_zone:
             raise SettingsError(
-                f"[entity] timezone = {time_zone!r}, but the lake at {self.root} holds days of {found['time_zone']!r}; set it back, or name a new [storage] lake"
+                f"[entity] timezone = {time_zone!r}, but the lake at {self.place} holds days of {found['time_zone']!r}; set it back, or name a new [storage] lake"
             )
 
     @contextmanager
-    def writer(self, *, wait_seconds: float) -> Iterator[None]:
-        """Hold the lake's single-writer lock; a dead process frees it by itself, and what it left half written is removed.
+    def writer(self, *, wait_seconds: float, part: str = "", read: Sequence[str] = ()) -> Iterator[None]:
+        """Hold the lake as its single writer, or as the single writer of a part; a dead process frees it by itself.
 
-        Tables that were replaced while it was held, or before, are swept at the end, once no reader can need them any more.
+        The writer of everything removes what a killed one left half written. It sweeps tables that were replaced while it held the lake,
+        or before, once no reader can need them any more. The writer of a part does neither: others are writing.
+
+        Args:
+            wait_seconds: how long to wait for another run.
+            part: what is written (`account/self`, `book/main`, `close`), so that other parts can be written meanwhile; empty: everything.
+            read: other parts that nobody may write meanwhile.
 
         Raises:
             BusyError: another run held it for longer than the wait.
         """
-        with told_as_storage(self.root):
-            self.root.mkdir(parents=True, exist_ok=True)
-            lock = (self.root / "writer.lock").open("a+")
-        with lock as handle:
-            end = time.monotonic() + wait_seconds
-            while True:
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() >= end:
-                        handle.seek(0)
-                        owner = handle.read().strip() or "unknown"
-                        raise BusyError(
-                            f"{self.root}: another run (process {owner}) is writing and did not finish within {wait_seconds:g} s; wait for it, then repeat"
-                        ) from None
-                    time.sleep(0.1)
-            with told_as_storage(self.root):
-                handle.seek(0)
-                handle.truncate()
-                handle.write(str(os.getpid()))
-                handle.flush()
-            self._remove_leftovers()
+        with self.store.held(_holds(part, read), wait_seconds=wait_seconds):
+            if not part:
+                self._remove_leftovers()
             yield
-            self.sweep(spare_seconds=SPARED_SECONDS)
+            if not part:
+                self.sweep(spare_seconds=SPARED_SECONDS)
+
+    def is_free(self, *, part: str, read: Sequence[str]) -> bool:
+        """Tell whether nobody holds what a writer of these would wait for, at this moment."""
+        try:
+            with self.store.held(_holds(part, read), wait_seconds=0):
+                return True
+        except BusyError:
+            return False
+
+    def sweep_if_idle(self) -> None:
+        """Do what the writer of everything does at its end, unless somebody is writing: then the next one does it."""
+        with contextlib.suppress(BusyError), self.writer(wait_seconds=0):
+            pass
 
     def review_root(self) -> Path:
         """Return the folder of the decision log."""
-        return self.root / "review"
+        return self.review or self.root / "review"
 
     # --- tables by day -------------------------------------------------------------------------------------------
 
@@ -126,7 +148,7 @@ class Lake:
         packed = self._store_raw(raw)
         manifest = self._days(table, account)
         manifest.update({day.isoformat(): {"file": file, "raw": packed, "day_column": day_column} for day in days})
-        write_atomically(self._days_path(table, account), orjson.dumps(manifest, option=orjson.OPT_SORT_KEYS))
+        self.store.write(self._days_name(table, account), orjson.dumps(manifest, option=orjson.OPT_SORT_KEYS))
 
     def amend_days(self, table: str, *, account: str, frame: pl.DataFrame, day_column: str, key: Sequence[str], raw: Sequence[bytes] = ()) -> None:
         """Put newer readings of some rows in the place of the published ones; every other row of their days stays.
@@ -158,7 +180,7 @@ class Lake:
             amended = pl.concat([rest, newer.select(rest.columns).cast(rest.schema)]).sort(day_column, *key)
             stored = self._store_table(table, amended)
             manifest.update({day: manifest[day] | {"file": stored, "day_column": day_column, "amended": packed} for day in touched})
-        write_atomically(self._days_path(table, account), orjson.dumps(manifest, option=orjson.OPT_SORT_KEYS))
+        self.store.write(self._days_name(table, account), orjson.dumps(manifest, option=orjson.OPT_SORT_KEYS))
 
     def read_days(
         self, table: str, *, account: str, first: date | None = None, last: date | None = None, columns: Sequence[str] | None = None
@@ -207,7 +229,20 @@ class Lake:
             facts: small values kept in the manifest itself.
         """
         content = {"tables": dict(tables), "facts": dict(facts or {})}
-        write_atomically(self.root / "scopes" / f"{scope}.json", orjson.dumps(content, option=orjson.OPT_SORT_KEYS))
+        self.store.write(_scope_name(scope), orjson.dumps(content, option=orjson.OPT_SORT_KEYS))
+
+    def change_facts(self, scope: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
+        """Publish what `change` makes of a scope's facts and return it; writers at once lose nothing of each other."""
+        made: dict[str, Any] = {}
+
+        def replace(stored: bytes | None) -> bytes:
+            nonlocal made
+            content = orjson.loads(stored) if stored else {"tables": {}, "facts": {}}
+            made = change(dict(content["facts"]))
+            return orjson.dumps({**content, "facts": made}, option=orjson.OPT_SORT_KEYS)
+
+        self.store.swap(_scope_name(scope), replace)
+        return made
 
     def tables(self, scope: str) -> dict[str, str] | None:
         """Return table name -> stored file of a scope, or None when it was never published."""
@@ -226,12 +261,11 @@ class Lake:
 
     def scopes(self, prefix: str) -> list[str]:
         """Return the published scopes below a prefix, in order."""
-        base = self.root / "scopes"
-        return sorted(path.relative_to(base).with_suffix("").as_posix() for path in (base / prefix).rglob("*.json"))
+        return [name.removeprefix("scopes/").removesuffix(".json") for name in self.store.names(f"scopes/{prefix}")]
 
     def withdraw(self, scope: str) -> None:
         """Forget a scope."""
-        (self.root / "scopes" / f"{scope}.json").unlink(missing_ok=True)
+        self.store.delete(_scope_name(scope))
 
     def sweep(self, *, spare_seconds: float = 0.0) -> int:
         """Delete stored tables that no manifest names; returns how many. Call it as the writer only.
@@ -242,23 +276,19 @@ class Lake:
             spare_seconds: how long since an earlier sweep found it unnamed a file is left alone.
         """
         named: set[str] = set()
-        for path in (self.root / "scopes").rglob("*.json"):
-            named.update(orjson.loads(path.read_bytes())["tables"].values())
-        for path in (self.root / "days").rglob("*.json"):
-            for entry in orjson.loads(path.read_bytes()).values():
-                named.add(entry["file"])
-        raw = self.root / "files" / "raw"
-        stored = [path for path in (self.root / "files").rglob("*") if path.is_file() and not path.is_relative_to(raw)]
-        orphans = {name: path for path in stored if (name := path.relative_to(self.root).as_posix()) not in named}
-        noted, now = self.root / "unnamed.json", time.time()
-        before: dict[str, float] = orjson.loads(noted.read_bytes()) if noted.exists() else {}
+        for scope in self.store.names("scopes"):
+            named.update(orjson.loads(self.store.read(scope) or b'{"tables": {}}')["tables"].values())
+        for days in self.store.names("days"):
+            named.update(entry["file"] for entry in orjson.loads(self.store.read(days) or b"{}").values())
+        orphans = [name for name in self.store.names("files") if name not in named and not name.startswith("files/raw/")]
+        now, before = time.time(), orjson.loads(self.store.read(UNNAMED) or b"{}")
         since = {name: before.get(name, now) for name in orphans}
-        gone = [name for name, moment in since.items() if now - moment >= spare_seconds]
-        for name in gone:
-            orphans[name].unlink()
-        left = {name: moment for name, moment in since.items() if name not in set(gone)}
+        gone = {name for name, moment in since.items() if now - moment >= spare_seconds}
+        for name in sorted(gone):
+            self.store.delete(name)
+        left = {name: moment for name, moment in since.items() if name not in gone}
         if left != before:
-            write_atomically(noted, orjson.dumps(left, option=orjson.OPT_SORT_KEYS))
+            self.store.write(UNNAMED, orjson.dumps(left, option=orjson.OPT_SORT_KEYS))
         return len(gone)
 
     def _remove_leftovers(self) -> None:
@@ -270,16 +300,16 @@ class Lake:
 
     # --- files ---------------------------------------------------------------------------------------------------
 
-    def _days_path(self, table: str, account: str) -> Path:
-        return self.root / "days" / table / f"{account}.json"
+    def _days_name(self, table: str, account: str) -> str:
+        return f"days/{table}/{account}.json"
 
     def _days(self, table: str, account: str) -> dict[str, Any]:
-        path = self._days_path(table, account)
-        return orjson.loads(path.read_bytes()) if path.exists() else {}
+        stored = self.store.read(self._days_name(table, account))
+        return {} if stored is None else orjson.loads(stored)
 
     def _scope(self, scope: str) -> dict[str, Any] | None:
-        path = self.root / "scopes" / f"{scope}.json"
-        return orjson.loads(path.read_bytes()) if path.exists() else None
+        stored = self.store.read(_scope_name(scope))
+        return None if stored is None else orjson.loads(stored)
 
     def _store_table(self, table: str, frame: pl.DataFrame) -> str:
         buffer = io.BytesIO()
@@ -294,19 +324,45 @@ class Lake:
         for part in parts:
             digest.update(part)
         name = f"files/raw/{digest.hexdigest()[:32]}.jsonl.zst"
-        if not (self.root / name).exists():
-            write_atomically(self.root / name, *parts)
+        if not self.store.exists(name):
+            self.store.write(name, *parts)
         return name
 
     def _store(self, folder: str, suffix: str, content: bytes | memoryview) -> str:
         name = f"{folder}/{hashlib.sha256(content).hexdigest()[:32]}{suffix}"
-        path = self.root / name
-        if not path.exists():
-            write_atomically(path, content)
+        if not self.store.exists(name):
+            self.store.write(name, content)
         return name
 
     def _load(self, file: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
-        return pl.read_parquet(io.BytesIO((self.root / file).read_bytes()), columns=None if columns is None else list(columns))
+        stored = self.store.read(file)
+        if stored is None:
+            raise FileNotFoundError(f"{self.place}: {file} is named by a manifest and is not there")
+        return pl.read_parquet(io.BytesIO(stored), columns=None if columns is None else list(columns))
+
+
+def open_lake(settings: Settings) -> Lake:
+    """Return the lake that the settings name: a folder, or a bucket."""
+    place = settings.storage.lake
+    if is_bucket(place):
+        return Lake(settings.path(settings.storage.scratch), place, settings.path(settings.storage.review))
+    return Lake(settings.path(place))
+
+
+def beside_lake(settings: Settings) -> Path:
+    """Return the folder for what belongs beside the lake; beside the decision log, where the lake is a bucket."""
+    place = settings.storage.lake
+    return settings.path(settings.storage.review if is_bucket(place) else place).parent
+
+
+def _holds(part: str, read: Sequence[str]) -> list[Hold]:
+    """Return what a writer holds, always in the same order, so that two writers never wait for each other."""
+    parts = sorted([Hold(part, is_alone=True), *(Hold(name, is_alone=False) for name in read)], key=lambda hold: hold.name) if part else []
+    return [Hold("writer", is_alone=not part), *parts]
+
+
+def _scope_name(scope: str) -> str:
+    return f"scopes/{scope}.json"
 
 
 def month_scope(book: str, period: str) -> str:
@@ -340,50 +396,6 @@ def unpack_pages(packed: bytes) -> list[bytes]:
     """Return the raw responses of one or more packs."""
     with zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True) as stream:
         return stream.read().splitlines()
-
-
-def write_atomically(path: Path, *contents: bytes | memoryview) -> None:
-    """Write a file so that a reader sees all of it or none, also after a crash: temporary name, fsync, rename, fsync of the folder."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with told_as_storage(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as handle:
-                for content in contents:
-                    handle.write(content)
-                handle.flush()
-                os.fsync(handle.fileno())
-            temporary.replace(path)
-            sync_folder(path.parent)
-    except StorageError:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
-
-
-def sync_folder(folder: Path) -> None:
-    """Make sure that names created in a folder survive a loss of power."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-@contextmanager
-def told_as_storage(place: Path) -> Iterator[None]:
-    """Tell a failure of the disk in words.
-
-    Raises:
-        StorageError: no space, no right to write, a file system that failed.
-    """
-    try:
-        yield
-    except OSError as error:
-        advice = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "let the program's user write there"
-        raise StorageError(
-            f"{place}: cannot be written ({error.strerror or type(error).__name__}); {advice} and repeat; what was published before stays as it was"
-        ) from error
 
 
 def _is_alive(temporary: Path) -> bool:

@@ -55,24 +55,24 @@ def read_stripe_tables(lake: Lake, book: Book) -> dict[str, pl.DataFrame]:
         for name, frames in tables.items():
             frame = lake.read_days(name, account=account)
             if frame is None:
-                raise InputsMissingError(f"{lake.root}: nothing was pulled from Stripe account {account!r} ({name}); run without --no-pull")
+                raise InputsMissingError(f"{lake.place}: nothing was pulled from Stripe account {account!r} ({name}); run without --no-pull")
             frames.append(frame.select(frames[0].columns).cast(frames[0].schema))
     return {name: pl.concat(frames).unique(maintain_order=True) for name, frames in tables.items()}
 
 
 def register_deliveries(lake: Lake, settings: Settings) -> dict[str, int]:
     """Give every file content in the inboxes its ordinal of arrival, once; what is there together arrived together."""
-    known: dict[str, int] = dict(lake.facts(DELIVERIES))
     folders = ((settings.ledger.inbox, LEDGER_SUFFIXES), (settings.ledger.balances, LEDGER_SUFFIXES), (settings.bank.inbox, BANK_SUFFIXES))
-    found = [
-        file.sha256 for folder, suffixes in folders for file in read_inbox(settings.path(folder), base=settings.folder, suffixes=suffixes, deliveries=known)
-    ]
-    new = sorted(set(found) - set(known))
-    if new:
-        ordinal = max(known.values(), default=0) + 1
-        known.update(dict.fromkeys(new, ordinal))
-        lake.publish(DELIVERIES, {}, facts=known)
-    return known
+
+    def register(known: dict[str, int]) -> dict[str, int]:
+        found = [
+            file.sha256 for folder, suffixes in folders for file in read_inbox(settings.path(folder), base=settings.folder, suffixes=suffixes, deliveries=known)
+        ]
+        return known | dict.fromkeys(sorted(set(found) - set(known)), max(known.values(), default=0) + 1)
+
+    known = lake.facts(DELIVERIES)
+    # Books that are read at the same time must not give one ordinal twice, nor forget each other's files.
+    return known if register(known) == known else lake.change_facts(DELIVERIES, register)
 
 
 def read_files(settings: Settings, deliveries: dict[str, int]) -> dict[str, pl.DataFrame]:

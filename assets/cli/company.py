@@ -17,7 +17,7 @@ from expectations.runner import load_library
 from reconciliation.beside import second_process
 from reconciliation.config import read_settings
 from reconciliation.errors import BusyError, InputsMissingError, SettingsError
-from reconciliation.lake import Lake
+from reconciliation.lake import open_lake
 
 SAMPLE = Path("data/sample")
 WORK = Path("data/demo")
@@ -88,7 +88,7 @@ def _reconcile_sample(sample: Path, work: Path, *, json: bool) -> None:
         shutil.copy(sample / "reconciliation.toml", work)
         config = work / "reconciliation.toml"
         settings = read_settings(config)
-        lake = Lake(settings.path(settings.storage.lake))
+        lake = open_lake(settings)
         lake.prepare(time_zone=settings.entity.timezone)
         record_opening(lake, settings, period=settings.start.period, ledger=[], items=sample / "opening_items.csv")
         months = sorted(path.name for path in (sample / "deliveries").iterdir())

@@ -91,19 +91,36 @@ def _key(settings: Settings) -> Iterator[Finding]:
 
 
 def _lake(settings: Settings) -> Finding:
-    from reconciliation.lake import Lake
+    from reconciliation.lake import open_lake
+    from reconciliation.lake_store import is_bucket
 
+    if is_bucket(settings.storage.lake):
+        return _bucket(settings)
     root = settings.path(settings.storage.lake)
     try:
         root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=root):
             pass
-        Lake(root).prepare(time_zone=settings.entity.timezone)
+        open_lake(settings).prepare(time_zone=settings.entity.timezone)
     except OSError as error:
         return Finding("lake", "wrong", f"{root} cannot be written ({error.strerror}); make it writable, or name another folder in [storage] lake")
     except ReconciliationError as error:
         return Finding("lake", "wrong", str(error))
     return Finding("lake", "ok", f"{root} is writable")
+
+
+def _bucket(settings: Settings) -> Finding:
+    from reconciliation.lake import open_lake
+
+    lake = open_lake(settings)
+    try:
+        lake.prepare(time_zone=settings.entity.timezone)
+        with lake.writer(wait_seconds=0, part="doctor"):
+            lake.change_facts("doctor", lambda facts: {"looked": facts.get("looked", 0) + 1})
+        lake.withdraw("doctor")
+    except ReconciliationError as error:
+        return Finding("lake", "wrong", str(error))
+    return Finding("lake", "ok", f"{lake.place} is writable, and its lock works")
 
 
 def _inboxes(settings: Settings) -> Iterator[Finding]:
@@ -130,9 +147,9 @@ def _inboxes(settings: Settings) -> Iterator[Finding]:
 
 
 def _opening(settings: Settings) -> Finding:
-    from reconciliation.lake import Lake
+    from reconciliation.lake import open_lake
 
-    lake = Lake(settings.path(settings.storage.lake))
+    lake = open_lake(settings)
     given = all(lake.tables(f"opening/{book.name}") is not None for book in settings.books)
     has_balances = settings.path(settings.ledger.balances).is_dir() and any(settings.path(settings.ledger.balances).iterdir())
     if given or has_balances:

@@ -78,11 +78,11 @@ def _train_with_decisions(config: Path | None, name: str, *, json: bool) -> None
     from reconciliation.classifier.own_labels import add_own_examples, as_examples, label_own_breaks, read_own_months
     from reconciliation.classifier.training import LABELED, Plan, read_labeled, train_version
     from reconciliation.config import read_settings
-    from reconciliation.lake import Lake
+    from reconciliation.lake import open_lake
     from reconciliation.simulation.families import HELD_OUT
 
     settings = read_settings(config)
-    lake = Lake(settings.path(settings.storage.lake))
+    lake = open_lake(settings)
     months = {book.name: read_own_months(lake, book.name, before="9999-12") for book in settings.books}
     parts = [as_examples(label_own_breaks(own), company=f"own {book}") for book, own in months.items()]
     found = [part for part in parts if part.height]
@@ -93,7 +93,7 @@ def _train_with_decisions(config: Path | None, name: str, *, json: bool) -> None
     own = pl.concat(found)
     tell(f"{own.height} breaks labeled by decisions, {int(own['is_true_exception'].sum())} of them true exceptions; fitting")
     examples = add_own_examples(read_labeled(LABELED / f"{name}.parquet"), own)
-    version = train_version(examples, plan=Plan(held_out=HELD_OUT), name="with_decisions", labeled=lake.root / "labeled")
+    version = train_version(examples, plan=Plan(held_out=HELD_OUT), name="with_decisions", labeled=lake.review_root().parent / "labeled")
     if json:
         say_json({"version": version.label, "own_breaks": own.height})
         return
@@ -262,11 +262,11 @@ def rollback(
 
 def _open_log(config: Path | None) -> "tuple[Settings, DecisionLog]":
     from reconciliation.config import read_settings
-    from reconciliation.lake import Lake
+    from reconciliation.lake import open_lake
     from reconciliation.review.log import open_log
 
     settings = read_settings(config)
-    return settings, open_log(Lake(settings.path(settings.storage.lake)))
+    return settings, open_log(open_lake(settings))
 
 
 def _evidence(settings: "Settings", log: "DecisionLog", version: int) -> "Evidence":

@@ -11,7 +11,7 @@ from assets.cli.output import say, say_json, statement_rows, statement_text, tel
 from expectations.runner import load_library
 from reconciliation.beside import second_process
 from reconciliation.config import read_settings
-from reconciliation.lake import Lake
+from reconciliation.lake import open_lake
 from reconciliation.money import format_minor
 
 close = typer.Typer(help="Lock an accounting month, or show the state of one.", no_args_is_help=True)
@@ -40,7 +40,6 @@ def run(
     from assets.alerts import watch
     from assets.instance import open_instance
     from assets.planning import last_known_clock
-    from assets.resources import open_lake
     from assets.run import run_month
     from reconciliation.months import month_scope
 
@@ -52,7 +51,7 @@ def run(
     # Lags are counted to Stripe's own clock: a command has just asked it, and a sandbox's may stand anywhere.
     for alert in watch(open_lake(settings), settings, now=last_known_clock(open_lake(settings), settings) or datetime.now(UTC)):
         tell(f"alert: {alert.message}")
-    lake = Lake(settings.path(settings.storage.lake))
+    lake = open_lake(settings)
     statements = [frame for book in settings.books if (frame := lake.read(month_scope(book.name, period), "statement")) is not None]
     is_incomplete = any(lake.facts(month_scope(book.name, period)).get("accepted_incomplete") for book in settings.books)
     if json:
@@ -86,7 +85,7 @@ def open_first_month(
     from reconciliation.opening import record_opening
 
     settings = read_settings(config)
-    lake = Lake(settings.path(settings.storage.lake))
+    lake = open_lake(settings)
     with lake.writer(wait_seconds=LOCK_WAIT_SECONDS):
         lake.prepare(time_zone=settings.entity.timezone)
         balances = record_opening(lake, settings, period=period, ledger=ledger or [], items=items)
@@ -126,7 +125,7 @@ def status(period: Annotated[str, typer.Argument(help="Accounting month, such as
 
     settings = read_settings(config)
     settings.calendar.first_day(period)
-    lake = Lake(settings.path(settings.storage.lake))
+    lake = open_lake(settings)
     locked = locked_through(lake)
     reconciled = all(lake.tables(month_scope(book.name, period)) is not None for book in settings.books)
     state = "locked" if locked and period <= locked else "open, reconciled" if reconciled else "open, not reconciled yet"

@@ -9,7 +9,7 @@ from assets.cli.options import Config, Json, Period
 from assets.cli.output import say, say_json, tell
 from reconciliation.close.summaries import readable_money
 from reconciliation.config import Settings, read_settings
-from reconciliation.lake import Lake
+from reconciliation.lake import open_lake
 from reconciliation.money import format_minor
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def _replay_books(settings: Settings, rules: Settings, period: str) -> "list[Rep
     from reconciliation.review.log import open_log
     from reconciliation.sources import assemble_sources, read_files, read_stripe_tables, register_deliveries
 
-    lake = Lake(settings.path(settings.storage.lake))
+    lake = open_lake(settings)
     for book in rules.books:
         closed_scope(lake, book.name, period)
     decided = decisions_in_force(open_log(lake).entries()).decided

@@ -12,7 +12,7 @@ from assets.cli.output import say, say_json, tell
 from reconciliation.close.summaries import readable_money
 from reconciliation.config import Settings, read_settings
 from reconciliation.errors import DecisionRefusedError
-from reconciliation.lake import Lake
+from reconciliation.lake import open_lake
 from reconciliation.money import format_minor
 from reconciliation.review.controls import settings_in_force
 from reconciliation.review.decide import DecisionRequest, ShownItem
@@ -209,7 +209,7 @@ class Office:
 
     def __init__(self, config: Path | None) -> None:
         settings = read_settings(config)
-        self.lake = Lake(settings.path(settings.storage.lake))
+        self.lake = open_lake(settings)
         self.log: DecisionLog = open_log(self.lake)
         self.settings: Settings = settings_in_force(settings, self.log.entries())
 

@@ -16,8 +16,10 @@ RETIRED = ["retired", "superseded"]
 
 
 def hash_settings(settings: Settings) -> str:
-    """Hash everything in the settings that can change a result: not where or how fast Stripe is reached, where the folder lies, or whom alerts reach."""
-    content = settings.model_dump(mode="json", exclude={"folder": True, "watch": True, "stripe": {"api_base", "requests_per_second"}})
+    """Hash everything in the settings that can change a result: not where or how fast Stripe is reached, where folder and lake lie, or whom alerts reach."""
+    content = settings.model_dump(mode="json", exclude={"folder": True, "watch": True, "storage": True, "stripe": {"api_base", "requests_per_second"}})
+    # One place stands for every other, so that a package of the same settings from before this was so has the same hash.
+    content["storage"] = {"lake": "lake"}
     return hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 

@@ -15,7 +15,7 @@ import polars as pl
 
 from reconciliation.config import Settings
 from reconciliation.errors import InputsMissingError
-from reconciliation.lake import Lake, locked_through, month_scope
+from reconciliation.lake import Lake, locked_through, month_scope, open_lake
 from reconciliation.review.controls import settings_in_force
 from reconciliation.review.log import DecisionLog, Entry, open_log
 from reconciliation.review.pending import apply_since
@@ -93,7 +93,7 @@ class Desk:
     def lake(self) -> Lake:
         """The lake."""
         settings = self.settings
-        return Lake(settings.path(settings.storage.lake))
+        return open_lake(settings)
 
     @property
     def log(self) -> DecisionLog:

@@ -19,7 +19,7 @@ from reconciliation.breaks.clearing import Policy, leave_to_people
 from reconciliation.config import Settings, read_settings
 from reconciliation.connectors.stripe.completeness import prove_complete
 from reconciliation.connectors.stripe.parse import parse_balance, parse_balance_transactions, parse_payout_members, parse_payouts, parse_sources
-from reconciliation.lake import Lake
+from reconciliation.lake import Lake, open_lake
 from reconciliation.months import carry_in, complete_book, define_month, lock_month, store_month, write_package
 from reconciliation.opening import record_opening
 from reconciliation.pipeline import Reconciliation, Scorer, reconcile_month
@@ -82,7 +82,7 @@ def dry_company(folder: Path, *, score: Scorer, lock: bool = True, make_policy: 
 
 def _run(folder: Path, work: Path, *, score: Scorer, lock: bool, make_policy: MakePolicy) -> Iterator[DryMonth]:
     settings = read_settings(work / "reconciliation.toml")
-    lake = Lake(settings.path(settings.storage.lake))
+    lake = open_lake(settings)
     stripe, clock = read_stripe_folder(folder / "stripe")
     if (folder / "opening_items.csv").exists():
         record_opening(lake, settings, period=settings.start.period, ledger=[], items=folder / "opening_items.csv")
