@@ -1,8 +1,9 @@
 """A company + a moment -> what Stripe shows then, and the files that finance has exported by then: for nights that follow each other.
 
-    00:30 after 12 August  ->  objects created until then in the state of then; lines entered and bank entries booked until 12 August
+    01:30 UTC after 12 August  ->  objects created until then in the state of then; lines entered and bank entries booked until 12 August
 
-A month's export is written over with every night's, as a scheduled export does; lines that are entered for an older month come in a file of their own.
+A month's export is written over with every night's, as a scheduled export does, and the month before is exported with it as its last day left it, so that
+a night that brought nothing is made up for; lines that are entered for an older month come in a file of their own.
 """
 
 from dataclasses import dataclass, replace
@@ -32,7 +33,7 @@ class Night:
     @property
     def moment(self) -> int:
         """The epoch second at which Stripe is read."""
-        return int(datetime.combine(self.day + timedelta(days=1), time(0, 30), UTC).timestamp()) + 3600
+        return int(datetime.combine(self.day + timedelta(days=1), time(1, 30), UTC).timestamp())
 
 
 def list_nights(company: Company) -> list[Night]:
@@ -66,7 +67,15 @@ def _known_at(log: EventLog, moment: int) -> EventLog:
 
 
 def files_at(company: Company, night: Night) -> dict[str, bytes]:
-    """Return the files of the month as they are exported on a night: path below the inbox -> content."""
+    """Return the files of the month, and of the month before, as they are exported on a night: path below the inbox -> content."""
+    horizon = company.log.horizon
+    if night.period == horizon.periods[0]:
+        return _files_of(company, night)
+    before = horizon.calendar.preceding(night.period)
+    return _files_of(company, Night(horizon.calendar.last_day(before), before)) | _files_of(company, night)
+
+
+def _files_of(company: Company, night: Night) -> dict[str, bytes]:
     entered = pl.when(pl.col("entered_on") <= night.day).then("delivered")
     books = replace(company.ledger, lines=company.ledger.lines.with_columns(delivered=entered))
     booked = replace(company.bank, lines=company.bank.lines.filter(pl.col("booked_on") <= night.day))
