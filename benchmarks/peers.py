@@ -3,7 +3,7 @@
     make peers
     python benchmarks/peers.py --payments 100000 --runs 5
 
-Makes the data (`benchmarks/matching.py` says which dirt they hold), runs each in a process of its own, interleaved, and writes a table with machine and commit to
+Makes the data (`benchmarks/matching_data.py` says which dirt they hold), runs each in a process of its own, interleaved, and writes a table with machine and commit to
 `benchmarks/results/`. The floor reads both files, joins on an integer key and writes the result. Peers get what they need in plain columns (`reference`,
 `name`, `amount`, `fee`, `day`) and a one-to-one step of ours, since none has one; this project reads its own tables and writes its evidence.
 Start-up and imports are not counted, reading and writing are. Where a payment was posted twice either line is right.
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument("--payments", type=int, default=100_000)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--slow-runs", type=int, default=2, help="of recordlinkage and Splink")
-    parser.add_argument("--peers", nargs="*", default=PLAIN, choices=PLAIN)
+    parser.add_argument("--peers", nargs="+", default=PLAIN, choices=PLAIN, help="what to run beside this project; `floor` alone at millions of rows")
     parser.add_argument("--one-price", type=float, default=0.0, help="share of all payments at 9.99, on the same thirty days")
     parser.add_argument("--no-febrl4", action="store_true")
     parser.add_argument("--one", help=argparse.SUPPRESS)
@@ -60,7 +60,7 @@ def main() -> None:
 
 def write_data(folder: Path, count: int, one_price: float) -> None:
     """Write `items.parquet` for this project, and `payments`, `lines`, `true` with the same facts in plain columns for the others."""
-    from matching import make_items
+    from matching_data import make_items
 
     items, true = make_items(count, one_price=one_price)
     items.write_parquet(folder / "items.parquet")

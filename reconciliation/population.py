@@ -16,7 +16,7 @@ from reconciliation.errors import InputsMissingError
 from reconciliation.matching.cascade import match_items
 from reconciliation.normalize.components import cast_items, list_cash_items, split_components
 from reconciliation.normalize.lines import JOURNAL_ID, list_bank_items, list_ledger_items
-from reconciliation.normalize.references import extract_references
+from reconciliation.normalize.references import extract_references, sort_references
 from reconciliation.schemas.breaks import OpenItem
 from reconciliation.schemas.decisions import DecidedItem, HandMatchedItem, KeptApartItem
 from reconciliation.schemas.items import Item, ItemReference
@@ -146,7 +146,7 @@ def build_population(sources: Sources, month: Month, carried: CarriedIn) -> Popu
     references = pl.concat([carried.references, extract_references(arrived)]).unique().join(items, on=["leg", "item_id"], how="semi")
     return Population(
         Item.validate(items, cast=True),
-        ItemReference.validate(references.sort("leg", "item_id", "kind", "value"), cast=True),
+        ItemReference.validate(sort_references(references), cast=True),
         *list_evidence(sources, month, listed=listed),
     )
 

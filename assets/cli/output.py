@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from reconciliation.close.cause_words import say_line
 from reconciliation.close.content import INCOMPLETE_NOTICE
 from reconciliation.config import logs_as_json
 from reconciliation.money import format_minor, readable_money
@@ -80,8 +81,7 @@ def _name(row: dict[str, Any]) -> str:
     if row["line"] in NAMES:
         return NAMES[row["line"]]
     if row["section"] == "bridge":
-        nature = f"{row['nature']}: " if row["nature"] else ""
-        return nature + str(row["cause"]).replace("_", " ")
+        return say_line(str(row["nature"] or ""), str(row["cause"]))
     return str(row["line"])
 
 

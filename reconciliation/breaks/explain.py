@@ -12,6 +12,7 @@ from reconciliation.breaks.features import compute_features
 from reconciliation.breaks.grouping import find_period_differences, group_breaks
 from reconciliation.breaks.kinds import choose_cause, name_kinds
 from reconciliation.matching.cascade import Matching
+from reconciliation.normalize.references import sort_references
 from reconciliation.population import CarriedIn, Month, Population
 from reconciliation.rates import Rates
 from reconciliation.schemas.breaks import Break
@@ -53,7 +54,7 @@ class Explained:
 def explain_breaks(population: Population, matching: Matching, carried: CarriedIn, month: Month, rates: Rates) -> Explained:
     """Find what is open, why it could be, and what the classifier may look at."""
     items = pl.concat([population.items, matching.residuals]).sort("leg", "item_id")
-    references = pl.concat([population.references, matching.residual_references]).sort("leg", "item_id", "kind", "value")
+    references = sort_references(pl.concat([population.references, matching.residual_references]))
     around = Surroundings(
         items, references, matching.members, population.evidence, population.evidence_references, carried.explained, month.cut_off_on, rates, matching.ambiguous
     )

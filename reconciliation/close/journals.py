@@ -204,7 +204,7 @@ def _make_entries(candidates: pl.DataFrame, known: pl.DataFrame, month: Month) -
     name = pl.when(pl.col("reference") != "").then("reference").otherwise("document")
     names = name.filter(name != "").unique().sort().head(3)
     grouped = (
-        claimed.with_columns(entry=pl.when(stays).then("claim"))
+        _one_group_an_entry(claimed.with_columns(entry=pl.when(stays).then("claim")))
         .group_by(*GROUP, "entry")
         .agg(
             effect_minor=pl.col("effect").sum(),
@@ -219,6 +219,17 @@ def _make_entries(candidates: pl.DataFrame, known: pl.DataFrame, month: Month) -
         .filter(pl.col("effect_minor") != 0)
     )
     return _version(_number(grouped, known, month), known, month)
+
+
+def _one_group_an_entry(placed: pl.DataFrame) -> pl.DataFrame:
+    """Leave an entry of an earlier night to one group, what was approved of it first; the rest of it is posted with whatever is new.
+
+    The rest would be so on the next night anyway, when its id is one of this month: the same decisions must say the same twice.
+    """
+    groups = placed.filter(pl.col("entry").is_not_null()).group_by(*GROUP, "entry").agg(first=pl.col("item_id").min())
+    keeps = groups.sort("entry", ~pl.col("is_approved"), "first", *GROUP).unique("entry", keep="first", maintain_order=True)
+    kept = placed.join(keeps.select(*GROUP, "entry", keeps=pl.lit(value=True)), on=[*GROUP, "entry"], how="left", maintain_order="left")
+    return kept.with_columns(entry=pl.when(pl.col("keeps")).then("entry")).drop("keeps")
 
 
 def _number(grouped: pl.DataFrame, known: pl.DataFrame, month: Month) -> pl.DataFrame:

@@ -140,13 +140,15 @@ def match_items(
 
 def fill_pool(items: pl.DataFrame, references: pl.DataFrame, *, leg: str, cut_off_on: date, journals: pl.DataFrame, settings: MatchingSettings) -> Pool:
     """Gather the items of one leg with their references; the ids become numbers in their order, and stay as `label`."""
-    numbered = items.filter(pl.col("leg") == leg).sort("item_id").with_row_index("number")
-    texts = references.filter((pl.col("leg") == leg) & (pl.col("kind") == "invoice")).sort("item_id", "value")
-    lines = texts.group_by("item_id").agg(reference_text_line=pl.col("value").str.join(" "))
-    known = numbered.join(lines, on="item_id", how="left", maintain_order="left").with_columns(pl.col("reference_text_line").fill_null(""))
-    known = known.rename({"item_id": "label", "number": "item_id"}).with_columns(channel=channel_of())
+    # Only what is needed goes through filters, sorts and joins: each would copy all columns of all items.
+    places = items.select("leg", "item_id").with_row_index("place").filter(pl.col("leg") == leg).sort("item_id")["place"]
+    numbered = items[places].with_row_index("number")
     numbers = numbered.select("item_id", "number")
     named = references.filter(pl.col("leg") == leg).join(numbers, on="item_id").drop("item_id").rename({"number": "item_id"})
+    texts = named.filter(pl.col("kind") == "invoice").sort("item_id", "value")
+    lines = texts.group_by("item_id", maintain_order=True).agg(reference_text_line=pl.col("value").str.join(" "))
+    line_of = numbers.select(item_id="number").join(lines, on="item_id", how="left", maintain_order="left")["reference_text_line"].fill_null("")
+    known = numbered.rename({"item_id": "label", "number": "item_id"}).with_columns(line_of, channel=channel_of())
     named = _without_own_documents(named, known)
     waiting = journals.filter(pl.col("posted_period") == "").select(
         "journal_id", "version", "nature", "effect_minor", n_items=pl.col("items").list.len(), item_id="items"

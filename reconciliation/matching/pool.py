@@ -110,7 +110,12 @@ class Pool:
 
     def values(self, *kinds: str) -> pl.DataFrame:
         """Return `item_id, value` of the references of some kinds."""
-        return self.once(f"values {' '.join(kinds)}", lambda: self.references.filter(pl.col("kind").is_in(kinds)).select("item_id", "value").unique())
+        return self.once(f"values {' '.join(kinds)}", lambda: self._values(kinds))
+
+    def _values(self, kinds: tuple[str, ...]) -> pl.DataFrame:
+        found = self.references.filter(pl.col("kind").is_in(kinds)).select("item_id", "value")
+        # Of one kind an item has each value once.
+        return found.unique() if len(kinds) > 1 else found
 
 
 def nothing(pool: Pool) -> pl.DataFrame:

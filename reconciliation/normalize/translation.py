@@ -30,7 +30,9 @@ def add_translation_band(items: pl.DataFrame, rates: Rates) -> pl.DataFrame:
         & (pl.col("presentment_currency") != pl.col("currency"))
         & pl.col("presentment_amount_minor").is_not_null()
     )
-    pairs = items.filter(is_converted).select("presentment_currency", "currency", "date").unique()
+    pairs = items.lazy().filter(is_converted).select("presentment_currency", "currency", "date").unique().collect()
+    if pairs.is_empty():
+        return items.with_columns(presentment_text=pl.lit(""), low_minor=pl.col("amount_minor"), high_minor=pl.col("amount_minor"))
     schema = {"presentment_currency": pl.String, "currency": pl.String, "date": pl.Date, "low_rate": pl.Float64, "high_rate": pl.Float64}
     bands = pl.DataFrame([(*pair, *band) for pair in pairs.iter_rows() if (band := _minor_band(rates, *pair))], schema=schema, orient="row")
     placed = items.join(bands, on=["presentment_currency", "currency", "date"], how="left", maintain_order="left")

@@ -66,8 +66,11 @@ def _pairs(pool: Pool, kinds: tuple[str, ...]) -> pl.DataFrame:
     lines = _ranked(posted.join(fitting.select("item_id", "value").unique(), on=["item_id", "value"], how="semi"), key, ["item_id"])
     candidates = _ranked(named.join(fitting, on=key, how="semi"), key, ["key_id", "form"])
     pairs = lines.join(candidates, on=[*key, "rank"], suffix="_stripe").sort(*key, "rank")
-    is_apart = (pl.col("date_stripe") - pl.col("date_stripe").shift(1).over(key)).dt.total_days() > 1
-    return pairs.with_columns(alike=is_apart.fill_null(value=False).cum_sum().over(key)).with_columns(n_alike=pl.len().over(*key, "alike"))
+    # The pairs of a key stand together: a run ends with its key, or where payments lie more than a day apart.
+    is_new = pl.any_horizontal(pl.col(name) != pl.col(name).shift(1) for name in key).fill_null(value=True)
+    is_apart = ((pl.col("date_stripe") - pl.col("date_stripe").shift(1)).dt.total_days() > 1).fill_null(value=False)
+    runs = pairs.with_columns(alike=(is_new | is_apart).cum_sum())
+    return runs.with_columns(n_alike=pl.len().over("alike"))
 
 
 def match_opening_write_offs(pool: Pool) -> pl.DataFrame:

@@ -1,30 +1,16 @@
-"""Matching beside the floor: N payments against N ledger lines, and DuckDB reading both, joining on an integer key and writing.
+"""The data of the matching benchmark: N payments and the ledger lines posted for them, drawn from a seed.
 
-    python benchmarks/matching.py --payments 100000 --runs 3
-    python benchmarks/matching.py --payments 1000000 --runs 5 --one-price 0.5
-
-The payments and lines are synthetic: references intact in 55 %, reformatted in 12, their last five digits in 10, one digit wrong in 8,
-absent in 15; names exact in half, else in capitals, turned round, with an initial, a typo or cut; 30 % posted net of fees; posted up to
-three days later; 1 % missing, 1 % twice, 0.5 % with another amount; a third of all at ten prices. CPU seconds are those of all threads.
+References intact in 55 %, reformatted in 12, their last five digits in 10, one digit wrong in 8, absent in 15; names exact in half, else in
+capitals, turned round, with an initial, a typo or cut; 30 % posted net of fees; posted up to three days later; 1 % missing, 1 % twice, 0.5 %
+with another amount; a third of all at ten prices. `benchmarks/peers.py` measures what is made of them.
 """
 
-import argparse
-import os
-import platform
-import resource
-import statistics
-import tempfile
-import time
 from datetime import date
-from pathlib import Path
 
-import duckdb
 import numpy as np
 import polars as pl
 
-from reconciliation.matching.cascade import match_items
 from reconciliation.normalize.components import cast_items
-from reconciliation.normalize.references import extract_references
 from reconciliation.schemas.items import Item
 
 FIRST_NAMES = "Ada Ben Cleo Dara Enid Finn Gita Hugo Ines Jun Kaia Leo Mara Nico Omar Pia Quin Remi Sena Tam Una Vera Wren Zora".split()
@@ -34,54 +20,6 @@ LAST_NAMES = [
     for b in "by den fell gate ham low mere shaw ton worth".split()
 ]
 PRICES = [999, 1499, 1999, 2499, 2999, 3999, 4900, 5900, 9900, 14900]
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--payments", type=int, default=100_000)
-    parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--one-price", type=float, default=0.0, help="share of all payments at 9.99, on the same thirty days")
-    options = parser.parse_args()
-    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, polars {pl.__version__}, duckdb {duckdb.__version__}")
-    items, true = make_items(options.payments, one_price=options.one_price)
-    with tempfile.TemporaryDirectory() as scratch:
-        figures = [measure(items, true, Path(scratch)) for _ in range(options.runs)]
-    floor, ours, extraction, precision, recall = (statistics.median(column) for column in zip(*figures, strict=True))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(
-        f"median of {options.runs}: floor {floor:.2f} CPU s, matching {ours:.2f} CPU s ({ours / floor:.1f} times the floor), references {extraction:.2f} CPU s; "
-        f"precision {precision:.5f}, recall {recall:.5f}; peak of the process {peak:.0f} MB"
-    )
-
-
-def measure(items: pl.DataFrame, true: pl.DataFrame, folder: Path) -> tuple[float, float, float, float, float]:
-    began = time.process_time()
-    references = extract_references(items)
-    extraction = time.process_time() - began
-    plain = items.drop("reference_text")
-    sides = plain.with_columns(key=pl.col("item_id").hash().cast(pl.Int64, strict=False).fill_null(0)).join(
-        true.unpivot(["stripe_item", "line"], index="pair", value_name="item_id"), on="item_id", how="left"
-    )
-    for side in ("stripe", "ledger"):
-        sides.filter((pl.col("side") == side) & (pl.col("component") != "fee")).write_parquet(folder / f"{side}.parquet")
-    began = time.process_time()
-    with duckdb.connect() as connection:
-        connection.execute(
-            f"copy (select s.*, l.item_id as line from '{folder}/stripe.parquet' s join '{folder}/ledger.parquet' l on s.pair = l.pair) to '{folder}/joined.parquet'"
-        )
-    floor = time.process_time() - began
-    began = time.process_time()
-    journals = pl.DataFrame(schema={"item_id": pl.String, "journal_id": pl.String})
-    matching = match_items(plain, references, cut_off_on=date(2026, 10, 31), journals=journals)
-    matching.members.write_parquet(folder / "members.parquet")
-    ours = time.process_time() - began
-    members = matching.members.select("match_id", "item_id", "strategy")
-    counted = members.filter(pl.col("strategy") != "interchangeable")
-    found = counted.filter(pl.col("item_id").str.ends_with("/gross")).join(
-        counted.filter(pl.col("item_id").str.starts_with("gl_")), on="match_id", suffix="_line"
-    )
-    right = found.join(true, left_on=["item_id", "item_id_line"], right_on=["stripe_item", "line"], how="semi").height
-    return floor, ours, extraction, right / max(found.height, 1), right / true.height
 
 
 def make_items(count: int, *, one_price: float, seed: int = 20261001) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -169,7 +107,3 @@ def make_items(count: int, *, one_price: float, seed: int = 20261001) -> tuple[p
     both = cast_items(pl.concat([complete(stripe), complete(ledger)]))
     true = documents.filter(pl.col("copy") == "A").select("pair", stripe_item=pl.format("txn_{}/gross", "pair"), line=pl.format("gl_{}/1", "document"))
     return both, true
-
-
-if __name__ == "__main__":
-    main()
