@@ -18,7 +18,7 @@ test:
 hard: environment
 	RECONCILIATION_WORLDS=1000 $(BIN)/pytest -n 2 tests/properties/test_laws.py
 	RECONCILIATION_KILLS=20 $(BIN)/pytest tests/end_to_end/test_main_job.py
-	$(BIN)/pytest -m hard -n 2 --dist loadgroup
+	$(BIN)/pytest -m hard -n 2
 
 bench: environment
 	$(BIN)/python benchmarks/main_job.py --payments 50000 --runs 5

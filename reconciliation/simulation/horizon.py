@@ -19,13 +19,14 @@ AFTER_DAYS = 4
 
 @dataclass(frozen=True)
 class Horizon:
-    """The simulated days. `first_on` and `last_on` bound the months; `now` is the instant Stripe is read."""
+    """The simulated days. `first_on` and `last_on` bound the months; `now` is the instant Stripe is read, a few days after them unless `read_at` is given."""
 
     calendar: Calendar
     periods: tuple[str, ...]
     first_on: date
     last_on: date
     holidays: Days
+    read_at: int | None = None
 
     @property
     def history_on(self) -> date:
@@ -35,6 +36,8 @@ class Horizon:
     @property
     def now(self) -> int:
         """The epoch second at which Stripe is read."""
+        if self.read_at is not None:
+            return self.read_at
         return int(datetime.combine(self.last_on + timedelta(days=AFTER_DAYS), time(6), UTC).timestamp())
 
     @property

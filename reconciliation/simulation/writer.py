@@ -155,10 +155,10 @@ def opening_items(company: Company) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=dict.fromkeys(OPENING_COLUMNS, pl.String)).sort("leg", "date", "item_id")
 
 
-def bank_statement(company: Company, period: str) -> bytes:
-    """Return one month's statement as CAMT.053."""
+def bank_statement(company: Company, period: str, *, through: date | None = None) -> bytes:
+    """Return one month's statement as CAMT.053; `through` is its last day where the month is under way."""
     horizon, currency = company.log.horizon, company.options.currency
-    first, last = horizon.calendar.first_day(period), horizon.calendar.last_day(period)
+    first, last = horizon.calendar.first_day(period), min(horizon.calendar.last_day(period), through or date.max)
     lines = company.bank.lines
     opening = company.bank.opening_minor + int(lines.filter(pl.col("booked_on") < first)["amount_minor"].sum())
     booked = lines.filter(pl.col("period") == period)
