@@ -91,6 +91,12 @@ def test_an_instance_opens_by_the_settings_for_several_machines(tmp_path, monkey
         assert {limit["key"] for limit in limits} == {"reconciliation/account", "dagster/partition/account", "dagster/partition/book"}
 
 
+def test_as_many_runs_at_once_as_there_are_workers():
+    settings = yaml.safe_load((DEPLOY / "dagster-cluster.yaml").read_text())
+    [worker] = [parameter.values[0] for parameter in DEPLOYMENTS if parameter.values[0]["metadata"]["name"] == "reconciliation-worker"]
+    assert COMPOSE["services"]["worker"]["deploy"]["replicas"] == worker["spec"]["replicas"] == settings["concurrency"]["runs"]["max_concurrent_runs"]
+
+
 def is_pinned(image: str) -> bool:
     """Tell whether an image names a version, and not one that moves."""
     _, separator, tag = image.rpartition(":")
