@@ -1,11 +1,11 @@
 """Entries over nights of changing open items and approvals: ids are stable, frozen entries stay as they were approved, nothing is proposed twice."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
 import polars as pl
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from reconciliation.close.journals import latest_versions, propose_journals
@@ -19,7 +19,7 @@ CAUSES = [("fx", "entry"), ("dispute_fee", "entry"), ("duplicate_posting", "corr
 EMPTY = SimpleNamespace(items=Item.create_empty(), references=ItemReference.create_empty())
 
 
-def month(**journals):
+def month(period="2026-10", **journals):
     chosen = Settings.model_validate({
         "entity": {"name": "Example Ltd", "timezone": "Europe/London", "currency": "GBP"}, "start": {"period": "2026-10"}, "journals": journals, "folder": Path(),
         "books": [
@@ -27,7 +27,8 @@ def month(**journals):
             {"name": "shop", "stripe_accounts": ["acct_2"], "ledger_accounts": [{"account": "1060", "currency": "GBP"}]},
         ],
     })  # fmt: skip
-    return Month("2026-10", chosen.books[0], chosen, chosen.calendar, datetime(2026, 11, 1, tzinfo=UTC), date(2026, 10, 31))
+    following = chosen.calendar.first_day(chosen.calendar.following(period))
+    return Month(period, chosen.books[0], chosen, chosen.calendar, datetime(following.year, following.month, 1, tzinfo=UTC), following - timedelta(days=1))
 
 
 def scored(rows):
@@ -44,19 +45,28 @@ def scored(rows):
     return pl.DataFrame(columns)
 
 
-def propose(rows, known, **journals):
-    return propose_journals(scored(rows), EMPTY, SimpleNamespace(journals=known), month(**journals), rates=Rates())
+def propose(rows, known, period="2026-10", **journals):
+    return propose_journals(scored(rows), EMPTY, SimpleNamespace(journals=known), month(period, **journals), rates=Rates())
 
 
 items = st.dictionaries(st.integers(1, 12), st.tuples(st.sampled_from(CAUSES), st.integers(1, 9), st.booleans()), min_size=1)
 
 
 @settings(max_examples=40, deadline=None)
-@given(nights=st.lists(items, min_size=1, max_size=4))
+@given(nights=st.lists(st.tuples(items, st.booleans()), min_size=1, max_size=5))
+@example(
+    nights=[
+        ({1: (CAUSES[0], 1, False), 2: (CAUSES[0], 2, False)}, False),
+        ({1: (CAUSES[0], 1, True), 2: (CAUSES[0], 2, False), 3: (CAUSES[0], 3, False)}, True),
+    ]
+)
 def test_no_id_changes_its_meaning_and_no_item_stands_in_two_entries(nights):
-    known, meaning, approved = ProposedEntry.create_empty(), {}, {}
-    for night in nights:
-        made = propose([(number, cause, 100 * size, yes) for number, (cause, size, yes) in night.items()], known, post_timing_above="5.00")
+    known, meaning, approved, number_of_month = ProposedEntry.create_empty(), {}, {}, 1
+    for night, is_next_month in nights:
+        number_of_month += is_next_month
+        period = f"2026-{number_of_month:02}"
+        rows = [(number, cause, 100 * size, yes) for number, (cause, size, yes) in night.items()]
+        made = propose(rows, known, period, post_timing_above="5.00")
         entries = made.lines.filter((pl.col("account_role") == "clearing") & (pl.col("reverses_journal") == "")).to_dicts()
         standing = [item for entry in entries for item in entry["items"]]
         assert len(standing) == len(set(standing))
@@ -68,7 +78,7 @@ def test_no_id_changes_its_meaning_and_no_item_stands_in_two_entries(nights):
                 assert set(entry["items"]) <= approved[entry["journal_id"]], "an approved entry takes no further items"
         approved = {entry["journal_id"]: set(entry["items"]) for entry in entries if entry["status"] == "approved"}
         assert made.lines["debit_minor"].sum() == made.lines["credit_minor"].sum()
-        again = propose([(number, cause, 100 * size, yes) for number, (cause, size, yes) in night.items()], made.register, post_timing_above="5.00")
+        again = propose(rows, made.register, period, post_timing_above="5.00")
         assert again.lines.equals(made.lines)
         assert again.register.equals(made.register)
         known = made.register
