@@ -8,6 +8,9 @@ from assets.resources import CLOSE as CLOSE
 from assets.resources import PULL as PULL
 from assets.resources import RECONCILE as RECONCILE
 
+AGAIN_AS_A_WHOLE = {"dagster/retry_strategy": "ALL_STEPS"}
+"""A run that crashed is repeated from its start: since then another one may have begun the same month anew."""
+
 
 def build() -> list[UnresolvedAssetJobDefinition]:
     """Assemble the jobs; each takes the partitions of its assets."""
@@ -18,10 +21,6 @@ def build() -> list[UnresolvedAssetJobDefinition]:
         _job(RECONCILE, months, "Reconcile one month of one book."),
         _job(CLOSE, package, "Write the close package of one month."),
     ]
-
-
-AGAIN_AS_A_WHOLE = {"dagster/retry_strategy": "ALL_STEPS"}
-"""A run that crashed is repeated from its start: since then another one may have begun the same month anew."""
 
 
 def _job(name: str, selection: dg.AssetSelection, description: str) -> UnresolvedAssetJobDefinition:

@@ -1,6 +1,6 @@
 """A second process for work that needs nothing but its arguments: checks and pages are made there while this one goes on.
 
-It is started by whoever runs a whole month (`with second_process():`). Without it the same work is done here, so that callers
+It is started by whoever runs a whole month (`with second_process(prepare):`). Without it the same work is done here, so that callers
 do not differ: they hand in a function, and call what they get when they need the result.
 """
 
@@ -25,12 +25,11 @@ _worker: ProcessPoolExecutor | None = None
 
 
 @contextmanager
-def second_process(first: Callable[[], object], *prepare: Callable[[], object]) -> Iterator[None]:
+def second_process(prepare: Callable[[], object]) -> Iterator[None]:
     """Have a second process in the block; a block inside another one uses the outer one's.
 
     Args:
-        first: what it does first, such as a slow import; a function of a module's top level.
-        prepare: what it does then.
+        prepare: what it does first, such as a slow import; a function of a module's top level.
     """
     global _worker
     if _worker is not None:
@@ -38,8 +37,7 @@ def second_process(first: Callable[[], object], *prepare: Callable[[], object]) 
         return
     # Spawned, not forked: a fork would copy the locks of Polars' threads, and none of the threads that free them.
     _worker, others = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_begin), set(active_children())
-    for function in (first, *prepare):
-        _worker.submit(function)
+    _worker.submit(prepare)
     started = set(active_children()) - others
     try:
         yield
