@@ -171,7 +171,7 @@ def total_parts(parts: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFrame:
         ]
     schema = {
         "key": pl.String,
-        "currency": pl.String,
+        "currency": parts.schema["currency"],
         "total": pl.Int64,
         "low": pl.Int64,
         "high": pl.Int64,

@@ -113,7 +113,7 @@ class Pool:
         return self.once(f"values {' '.join(kinds)}", lambda: self._values(kinds))
 
     def _values(self, kinds: tuple[str, ...]) -> pl.DataFrame:
-        found = self.references.filter(pl.col("kind").is_in(kinds)).select("item_id", "value")
+        found = self.references.filter(pl.col("kind").is_in(kinds) & ~pl.col("is_own")).select("item_id", "value")
         # Of one kind an item has each value once.
         return found.unique() if len(kinds) > 1 else found
 
@@ -165,7 +165,6 @@ def variants(stripe: pl.DataFrame) -> pl.DataFrame:
         "category",
         "channel",
         "component",
-        "line",
         "expected_on",
         "presentment_text",
         "payout_id",

@@ -102,7 +102,7 @@ def _lines(pool: Pool) -> pl.DataFrame:
         "says_refund",
     ]
     known = (
-        _with_numbers(lines, pool)
+        _with_reference_text(_with_numbers(lines, pool), pool)
         .with_columns(stated=stated_amounts(pl.col("description")), says_refund=SAYS_REFUND)
         .with_columns(tokens=tokens(pl.col("counterparty"), pl.col("numbers"), pl.col("stated")))
     )
@@ -125,6 +125,13 @@ def _offers(pool: Pool) -> pl.DataFrame:
         .with_columns(stated=stated, is_sale=(pl.col("category") == "charge") & (pl.col("component") == "gross"))
     )
     return known.with_columns(tokens=tokens(pl.col("counterparty"), pl.col("numbers"), pl.col("stated"))).select(columns).with_row_index("offer")
+
+
+def _with_reference_text(lines: pl.DataFrame, pool: Pool) -> pl.DataFrame:
+    """Add `reference_text_line`, all invoice numbers of each line, its own document's among them."""
+    stated = pool.references.filter(pl.col("kind") == "invoice").join(lines.select("item_id"), on="item_id", how="semi").sort("item_id", "value")
+    texts = stated.group_by("item_id", maintain_order=True).agg(reference_text_line=pl.col("value").str.join(" "))
+    return lines.join(texts, on="item_id", how="left", maintain_order="left").with_columns(pl.col("reference_text_line").fill_null(""))
 
 
 def _with_numbers(frame: pl.DataFrame, pool: Pool) -> pl.DataFrame:

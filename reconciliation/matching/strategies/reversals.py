@@ -54,7 +54,7 @@ def match_stripe_reversals(pool: Pool) -> pl.DataFrame:
     """Propose Stripe items that cancel and belong to one payout, dispute, charge or reserve movement."""
     gross = pool.side("stripe").filter(pl.col("component").is_in(["gross", ""]))
     old_enough = (pl.lit(pool.cut_off_on) - pl.col("date")).dt.total_days() >= pool.settings.unrecorded_pair_age_days
-    by_payout = gross.filter(pl.col("payout_id").ne("") & (pl.col("type").str.contains(PAYOUT_TYPES) | (pl.col("leg") == "cash"))).with_columns(
+    by_payout = gross.filter(pl.col("payout_id").ne("") & (pl.col("type").cast(pl.String).str.contains(PAYOUT_TYPES) | (pl.col("leg") == "cash"))).with_columns(
         link=pl.when(pl.col("leg") == "cash").then("payout_id").otherwise("source_id"), why=pl.lit("one payout and its return")
     )
     by_dispute = gross.filter(pl.col("category").is_in(["dispute", "dispute_reversal"])).with_columns(
@@ -64,7 +64,7 @@ def match_stripe_reversals(pool: Pool) -> pl.DataFrame:
         pl.col("charge_id").ne("") & pl.col("category").is_in(["charge", "refund", "charge_failure", "refund_failure", "partial_capture_reversal"]) & old_enough
     )
     by_charge = charges.with_columns(link=pl.col("charge_id"), why=pl.lit("one charge, given back in full"))
-    reserves = gross.filter((pl.col("source_id") == "") & pl.col("type").str.contains("reserve|hold|release"))
+    reserves = gross.filter((pl.col("source_id") == "") & pl.col("type").cast(pl.String).str.contains("reserve|hold|release"))
     by_reserve = reserves.with_columns(
         link=pl.concat_str(["type", pl.col("occurred_at").dt.to_string("iso")], separator="|"), why=pl.lit("one movement between two parts of the balance")
     )
