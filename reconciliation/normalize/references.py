@@ -31,10 +31,9 @@ def extract_references(items: pl.DataFrame) -> pl.DataFrame:
     Returns:
         `ItemReference`, each value once per item and kind.
     """
-    numbered = _number(items)
+    known = _in_order(items.select(*KEY, "document", raw="reference_text"))
     without_ids = pl.col("raw").str.replace_all(STRIPE_ID, " ").str.replace_all(JOURNAL_ID, " ").str.replace_all(DATE, " ").str.replace_all(DECIMAL, " ")
-    named = items.select(*KEY, "document", raw="reference_text").join(numbered, on=KEY, maintain_order="left")
-    texts = named.select("row", "leg", "document", "raw", rest=without_ids)
+    texts = known.with_row_index("row").select("row", "leg", "document", "raw", rest=without_ids)
     books = pl.col("leg") == "books"
     found = [
         _explode(texts, pl.col("raw").str.extract_all(STRIPE_ID), "stripe_id", keep="_"),
@@ -46,25 +45,34 @@ def extract_references(items: pl.DataFrame) -> pl.DataFrame:
         _explode(texts.filter(books), pl.col("rest").str.extract_all(PREFIXED), "number", digits=True),
         _explode(texts.filter(books), pl.col("rest").str.extract_all(BARE), "number", digits=True),
     ]
-    values = pl.concat(found).filter(pl.col("value").str.len_chars() >= 3).unique()
-    return _sorted(values, numbered)
+    values = pl.concat(found).filter(pl.col("value").str.len_chars() >= 3)
+    return _place(values, known)
 
 
 def sort_references(references: pl.DataFrame) -> pl.DataFrame:
     """Sort by leg, item, kind and value; sorting millions of rows by four texts costs ten times what numbering the items first does."""
-    numbered = _number(references)
-    values = references.join(numbered, on=KEY).select("row", pl.col("kind").cast(KINDS), "value")
-    return _sorted(values, numbered)
+    known = _in_order(references.select(KEY).unique())
+    numbered = references.join(known.with_row_index("row"), on=KEY)
+    return _place(numbered.select("row", pl.col("kind").cast(KINDS), "value"), known)
 
 
-def _number(items: pl.DataFrame) -> pl.DataFrame:
+def _in_order(items: pl.DataFrame) -> pl.DataFrame:
     # Two stable sorts by one column each cost a third of one sort by both.
-    return items.select(KEY).unique().sort("item_id").sort("leg", maintain_order=True).with_row_index("row")
+    return items.sort("item_id").sort("leg", maintain_order=True)
 
 
-def _sorted(values: pl.DataFrame, numbered: pl.DataFrame) -> pl.DataFrame:
-    ordered = values.sort("row", "kind", "value")
-    return ordered.join(numbered, on="row", maintain_order="left").select(*KEY, pl.col("kind").cast(pl.String), "value")
+def _place(values: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """Give rows of `row, kind, value` the ids of their items, each value once, in order; most values stand alone or twice, so texts are hardly sorted."""
+    key = pl.col("row").cast(pl.UInt64) * len(KINDS.categories) + pl.col("kind").to_physical()
+    keyed = values.select("value", key=key).sort("key", maintain_order=True)
+    again = (pl.col("key") == pl.col("key").shift(1)) & (pl.col("value") == pl.col("value").shift(1))
+    once = keyed.filter(~again.fill_null(value=False))
+    is_several = ((pl.col("key") == pl.col("key").shift(1)) | (pl.col("key") == pl.col("key").shift(-1))).fill_null(value=False)
+    alone, several = once.filter(~is_several), once.filter(is_several).unique().sort("key", "value")
+    ordered = pl.concat([alone, several]).sort("key", maintain_order=True)
+    places = ordered.select(row=pl.col("key") // len(KINDS.categories), kind=(pl.col("key") % len(KINDS.categories)).cast(pl.UInt8))
+    ids = known.select(KEY)[places["row"]]
+    return ids.with_columns(places["kind"].cat.to(KINDS).cast(pl.String), ordered["value"])
 
 
 def _explode(texts: pl.DataFrame, values: pl.Expr, kind: str, *, keep: str = "", digits: bool = False) -> pl.DataFrame:

@@ -21,7 +21,9 @@ def match_named_reversals(pool: Pool) -> pl.DataFrame:
         own=pl.col("reverses").str.to_uppercase().str.replace_all("[^A-Z0-9]", ""), opposite=-pl.col("amount_minor")
     )
     key = ["account", "currency", "own"]
-    posted = _ranked(ledger, [*key, "amount_minor"])
+    # Few lines reverse others: those they name bound what is looked at.
+    named = ledger.join(reversing.select(*key, amount_minor="opposite").unique(), on=[*key, "amount_minor"], how="semi")
+    posted = _ranked(named, [*key, "amount_minor"])
     pairs = _ranked(reversing, [*key, "opposite"]).join(posted, left_on=[*key, "opposite", "rank"], right_on=[*key, "amount_minor", "rank"], suffix="_posted")
     return pair_proposals(
         pairs.filter(pl.col("item_id") != pl.col("item_id_posted")).select(
