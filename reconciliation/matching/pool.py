@@ -32,6 +32,7 @@ class MatchingSettings:
         fuzzy_score_min: below it a pair stays open; a controller would not defend it.
         pair_scorer: version of the pair scorer; the newest where none is named.
         pairs_per_key_max: candidate pairs of one currency and amount before the next key must refine them.
+        rows_per_part: rows that a stage looks at together (`parts`); it bounds memory and changes no result.
         summary_rounding_minor: a summary posted by hand may be off by this much and still be the same total.
         fees_share_max: a fee journal further off than this share of its total is another journal.
         sales_share_max: a summary of sales that names its day or payout is that day's also when mistyped or incomplete; beyond this, hardly.
@@ -46,6 +47,7 @@ class MatchingSettings:
     fuzzy_score_min: float = 0.7
     pair_scorer: str = ""
     pairs_per_key_max: int = 64
+    rows_per_part: int = 1_000_000
     summary_rounding_minor: int = 5
     fees_share_max: float = 0.05
     sales_share_max: float = 0.25

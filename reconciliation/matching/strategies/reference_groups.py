@@ -9,6 +9,7 @@ Worked: order SO-77 paid in two charges of 60.00 and 40.00, posted as one line o
 
 import polars as pl
 
+from reconciliation.matching.parts import in_parts
 from reconciliation.matching.pool import PAYOUT_CATEGORIES, Pool, pair_proposals
 
 MEMBERS_MAX = 20
@@ -24,7 +25,8 @@ def match_reference_groups(pool: Pool) -> pl.DataFrame:
     lines = posted_lines.join(named, on="item_id").select(columns)
     offered = pool.side("stripe").filter(~pl.col("category").is_in(PAYOUT_CATEGORIES)).with_columns(unit=pl.col("balance_transaction_id"))
     stripe = offered.join(named.join(lines.select("value").unique(), on="value", how="semi"), on="item_id").select(columns)
-    lines, stripe = _with_equal_totals(lines, stripe)
+    parts = [_with_equal_totals(*part) for part in in_parts(lines, stripe, key="value", rows_max=pool.settings.rows_per_part)]
+    lines, stripe = (pl.concat(side) for side in zip(*parts, strict=True))
     posted = _sums(lines).rename({"items": "lines", "total": "posted"})
     gross = _sums(stripe.filter(pl.col("component") == "gross")).with_columns(form=pl.lit("gross amounts"))
     net = _sums(stripe).with_columns(form=pl.lit("amounts net of fees"))
