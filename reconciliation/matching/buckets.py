@@ -58,14 +58,15 @@ def summary_lines_ever(pool: Pool) -> pl.DataFrame:
 
 
 def _read_lines(pool: Pool) -> pl.DataFrame:
-    own = pool.values("invoice", "stripe_id").filter(~pl.col("value").str.starts_with("PO_"))
-    of_stripe = own.join(pool.everything.filter(pl.col("side") == "stripe").select("item_id"), on="item_id", how="semi").select("value").unique()
-    pointing = own.join(of_stripe, on="value", how="semi")["item_id"]
-    lines = pool.everything.filter(
-        IS_POSTING & ~pl.col("item_id").is_in(pointing.implode()) & ~pl.col("item_id").is_in(pool.values("journal")["item_id"].implode())
-    )
     text = pl.concat_str([pl.col("description"), pl.col("reference")], separator=" ")
-    lines = lines.filter((pl.col("counterparty") == "") | text.str.contains(FEE_WORDS))
+    journals = pool.values("journal")["item_id"]
+    lines = pool.everything.filter(IS_POSTING & ~pl.col("item_id").is_in(journals.implode())).filter((pl.col("counterparty") == "") | text.str.contains(FEE_WORDS))
+    values = pool.values("invoice", "stripe_id")
+    own = values.join(lines.select("item_id"), on="item_id", how="semi").filter(~pl.col("value").str.starts_with("PO_"))
+    named = values.join(own.select("value").unique(), on="value", how="semi")
+    of_stripe = named.join(pool.everything.filter(pl.col("side") == "stripe").select("item_id"), on="item_id", how="semi").select("value").unique()
+    pointing = own.join(of_stripe, on="value", how="semi")["item_id"]
+    lines = lines.filter(~pl.col("item_id").is_in(pointing.implode()))
     month = text.str.extract(r"(?i)\b((?:" + "|".join(name[:3] + "[a-z]*" for name in MONTH_NAMES) + r")\.? \d{4})\b", 1)
     number = month.str.slice(0, 3).str.to_lowercase().replace_strict([n[:3].lower() for n in MONTH_NAMES], [f"{i:02d}" for i in range(1, 13)], default=None)
     said = (
