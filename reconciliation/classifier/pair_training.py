@@ -43,9 +43,7 @@ def label_pairs(result: Reconciliation, edges: pl.DataFrame, *, rates: Rates) ->
     decided = result.members.filter(pl.col("strategy").is_in(DECIDED_BEFORE))
     left = result.items.filter(pl.col("side") != "residual").join(decided, on=["leg", "item_id"], how="anti")
     journals = ProposedEntry.create_empty()
-    pool = fill_pool(
-        left, result.references, leg="books", cut_off_on=result.month.cut_off_on, journals=journals, rates=rates, settings=MatchingSettings()
-    )
+    pool = fill_pool(left, result.references, leg="books", cut_off_on=result.month.cut_off_on, journals=journals, rates=rates, settings=MatchingSettings())
     pairs = compare_candidates(pool)
     if pairs.is_empty():
         return pairs

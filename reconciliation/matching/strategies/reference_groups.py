@@ -57,7 +57,8 @@ def _with_equal_totals(lines: pl.DataFrame, stripe: pl.DataFrame) -> tuple[pl.Da
     )
     both = posted.join(offered, on=key)
     fits = [
-        (pl.col(total) == pl.col("posted")) & (pl.col(count) + pl.col("n_lines")).is_between(3, MEMBERS_MAX) for total, count in (("gross", "n_gross"), ("net", "n"))
+        (pl.col(total) == pl.col("posted")) & (pl.col(count) + pl.col("n_lines")).is_between(3, MEMBERS_MAX)
+        for total, count in (("gross", "n_gross"), ("net", "n"))
     ]
     equal = both.filter(pl.any_horizontal(fits)).select(key)
     return lines.join(equal, on=key, how="semi"), stripe.join(equal, on=key, how="semi")
