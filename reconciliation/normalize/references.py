@@ -12,6 +12,8 @@ import polars as pl
 from reconciliation.normalize.lines import JOURNAL_ID
 
 KEY = ["leg", "item_id"]
+ROWS_PER_PART = 500_000
+"""Texts whose references are extracted together: what is found on the way is ten times what is kept."""
 KINDS = pl.Enum(["document", "invoice", "journal", "number", "stripe_id", "trace"])
 STRIPE_ID = r"\b(?:txn|ch|py|pi|re|pyr|dp|du|po|tr|tu|fee)_[A-Za-z0-9_]+"
 DATE = r"\b(?:\d{4}-\d{2}-\d{2}|\d{1,2}[/.]\d{1,2}[/.]\d{2,4})\b"
@@ -32,6 +34,11 @@ def extract_references(items: pl.DataFrame) -> pl.DataFrame:
         `ItemReference`, each value once per item and kind.
     """
     known = _in_order(items.select(*KEY, "document", raw="reference_text"))
+    return pl.concat([_extract(part) for part in known.iter_slices(ROWS_PER_PART)] or [_extract(known)])
+
+
+def _extract(known: pl.DataFrame) -> pl.DataFrame:
+    """Extract the references of a part of the items, which stand in order."""
     without_ids = pl.col("raw").str.replace_all(STRIPE_ID, " ").str.replace_all(JOURNAL_ID, " ").str.replace_all(DATE, " ").str.replace_all(DECIMAL, " ")
     texts = known.with_row_index("row").select("row", "leg", "document", "raw", rest=without_ids)
     books = pl.col("leg") == "books"
