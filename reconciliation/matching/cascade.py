@@ -98,8 +98,8 @@ class Matching:
 
 
 def match_items(
-    items: pl.DataFrame,
-    references: pl.DataFrame,
+    items: pl.DataFrame | pl.LazyFrame,
+    references: pl.DataFrame | pl.LazyFrame,
     *,
     cut_off_on: date,
     journals: pl.DataFrame,
@@ -111,7 +111,7 @@ def match_items(
     """Match the items of both legs.
 
     Args:
-        items: `Item`; everything that must end matched or open.
+        items: `Item`; everything that must end matched or open. A scan of files is read by column, so that what matching does not look at needs no memory.
         references: `ItemReference`.
         cut_off_on: last day of the period.
         journals: entries proposed before (`ProposedEntry`).
@@ -128,16 +128,19 @@ def match_items(
     is_ambiguous = pl.col("strategy") == AMBIGUOUS
     ambiguous = AmbiguousItem.validate(accepted.filter(is_ambiguous).select("leg", "item_id", group="proposal", evidence="evidence"), cast=True)
     members = _identify(accepted.filter(~is_ambiguous))
-    residuals = _make_residuals(members, items)
-    residual_references = _refer_residuals(members, references, residuals)
-    settling = pl.concat([_list_settling(left, residual_references), residuals["item_id"]]).to_frame()
-    both = [pl.concat([known.join(settling, on="item_id", how="semi"), new]) for known, new in ((items, residuals), (references, residual_references))]
+    residuals = _make_residuals(members, items.lazy())
+    residual_references = _refer_residuals(members, references.lazy(), residuals)
+    settling = pl.concat([_list_settling(left, residual_references), residuals["item_id"]]).to_frame().lazy()
+    both = [
+        pl.concat([known.lazy().join(settling, on="item_id", how="semi").collect(), new])
+        for known, new in ((items, residuals), (references, residual_references))
+    ]
     pool = fill(*both, leg="books")
     members = pl.concat([members, _identify(_run(replace(pool, hands=hands), RESIDUALS)[0])])
     # The members of a match stand in the order of their ids already; two stable sorts cost a third of one by all three.
     members = members.sort("match_id", maintain_order=True).sort("leg", maintain_order=True)
-    n_matches, n_unclear = members["match_id"].n_unique(), ambiguous.height
-    logger.info("matched %s of %s items in %s matches, %s residuals, %s ambiguous items", members.height, items.height, n_matches, residuals.height, n_unclear)
+    n_items, n_matches, n_unclear = items.lazy().select(pl.len()).collect().item(), members["match_id"].n_unique(), ambiguous.height
+    logger.info("matched %s of %s items in %s matches, %s residuals, %s ambiguous items", members.height, n_items, n_matches, residuals.height, n_unclear)
     return Matching(MatchMember.validate(members, cast=True), residuals, residual_references, ambiguous)
 
 
@@ -259,13 +262,14 @@ def _identify(accepted: pl.DataFrame) -> pl.DataFrame:
     return accepted.join(named, on=["leg", "proposal"], maintain_order="left").with_columns(pl.col("score").round(4)).select(MatchMember.column_names())
 
 
-def _make_residuals(members: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
+def _make_residuals(members: pl.DataFrame, items: pl.LazyFrame) -> pl.DataFrame:
     """Make an item of every difference that a match leaves.
 
     It is dated like the later of its members, stands on the statement line of the largest component, and names the
     counterparty of its match.
     """
-    differing = members.filter(pl.col("difference_minor") != 0).join(items, on=["leg", "item_id"])
+    columns = items.collect_schema()
+    differing = members.lazy().filter(pl.col("difference_minor") != 0).join(items, on=["leg", "item_id"]).collect()
     largest = [pl.col("side").is_in(["stripe", "residual", "opening"]), pl.col("amount_minor").abs()]
     ordered = differing.sort(*largest, "item_id", descending=[True, True, False])
     first = [
@@ -287,7 +291,7 @@ def _make_residuals(members: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
         side=pl.lit("residual"),
         population=pl.lit("new"),
         date=pl.col("date"),
-        occurred_at=pl.lit(None, dtype=items.schema["occurred_at"]),
+        occurred_at=pl.lit(None, dtype=columns["occurred_at"]),
         amount_minor=pl.col("amount_minor"),
         component=pl.lit(""),
         document=pl.lit(""),
@@ -298,14 +302,14 @@ def _make_residuals(members: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
         expected_on=pl.lit(None, dtype=pl.Date),
         is_accrual=pl.lit(value=False),
         reverses=pl.lit(""),
-    ).select(items.columns)
+    ).select(columns.names())
 
 
-def _refer_residuals(members: pl.DataFrame, references: pl.DataFrame, residuals: pl.DataFrame) -> pl.DataFrame:
+def _refer_residuals(members: pl.DataFrame, references: pl.LazyFrame, residuals: pl.DataFrame) -> pl.DataFrame:
     """Give residuals the references of their match's members; of a large match, those of its ledger lines."""
     sized = members.join(residuals.select("leg", match_id="item_id"), on=["leg", "match_id"], how="semi").with_columns(n=pl.len().over("leg", "match_id"))
     used = sized.filter((pl.col("n") <= REFERENCED_MEMBERS_MAX) | pl.col("item_id").str.starts_with("gl"))
-    found = used.join(references, on=["leg", "item_id"]).select("leg", item_id="match_id", kind="kind", value="value")
+    found = used.lazy().join(references, on=["leg", "item_id"]).select("leg", item_id="match_id", kind="kind", value="value").collect()
     return (
         found.filter(pl.col("kind").is_in(["stripe_id", "invoice", "document"]))
         .unique()
