@@ -47,7 +47,7 @@ class MatchingSettings:
     fuzzy_score_min: float = 0.7
     pair_scorer: str = ""
     pairs_per_key_max: int = 64
-    rows_per_part: int = 1_000_000
+    rows_per_part: int = 500_000
     summary_rounding_minor: int = 5
     fees_share_max: float = 0.05
     sales_share_max: float = 0.25
