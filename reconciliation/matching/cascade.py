@@ -27,6 +27,7 @@ from reconciliation.matching.strategies.reference_groups import match_reference_
 from reconciliation.matching.strategies.returned_journals import match_changed_journals, match_returned_journals
 from reconciliation.matching.strategies.reversals import match_cancelling_lines, match_named_reversals, match_stripe_reversals
 from reconciliation.matching.strategies.summaries import match_summaries
+from reconciliation.normalize.references import number_runs
 from reconciliation.normalize.translation import add_translation_band
 from reconciliation.rates import Rates
 from reconciliation.schemas.items import EFFECT, AmbiguousItem, ItemReference, MatchMember
@@ -176,11 +177,8 @@ def _number_items(items: pl.DataFrame | pl.LazyFrame, leg: str, rates: Rates) ->
 
 def _number_references(references: pl.DataFrame | pl.LazyFrame, numbers: pl.DataFrame, leg: str) -> pl.DataFrame:
     """Put numbers in the place of ids; the references of an item stand together, so each id is looked up once."""
-    own = references.lazy().filter(pl.col("leg") == leg).select("item_id", pl.col("kind").cast(pl.Categorical), "value").collect()
-    is_first = (own["item_id"] != own["item_id"].shift(1)).fill_null(value=True)
-    first = own.select(label="item_id").filter(is_first).join(numbers, on="label", how="left", maintain_order="left")
-    number = first["item_id"].gather(is_first.cum_sum() - 1)
-    return own.with_columns(number).drop_nulls("item_id")
+    own = references.lazy().filter(pl.col("leg") == leg).select(pl.col("kind").cast(pl.Categorical), "value", label="item_id").collect()
+    return own.with_columns(number_runs(own, numbers, ["label"])).drop_nulls("item_id").drop("label")
 
 
 def _mark_own_documents(references: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
