@@ -73,9 +73,10 @@ class Pool:
     """The open items of one leg and what is known about them.
 
     Attributes:
-        items: `Item` rows that are still open, with `label` (the id as text), `channel` (`channel_of`) and the columns of `add_translation_band`.
+        items: the columns of `Item` that strategies look at, of what is still open, with `label` (the id as text), `channel` (`channel_of`) and the columns
+            of `add_translation_band`; texts that repeat are categories.
         everything: all of them, before anything was matched.
-        references: `ItemReference` rows of this leg.
+        references: `ItemReference` rows of this leg, with `is_own`: a ledger line's own document number, which points nowhere.
         cut_off_on: last day of the period.
         journals: `journal_id, version, nature, effect_minor, n_items, item_id`: the items that entries proposed before were made for, a row each.
         net_channels: channels (`channel_of`) whose payments were found to be posted net of fees.
