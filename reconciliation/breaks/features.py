@@ -17,6 +17,13 @@ CATEGORICAL = ["possible_causes"]
 POSSIBLE_BOTH, POSSIBLE_EXPECTED, POSSIBLE_EXCEPTION, POSSIBLE_UNKNOWN = "both", "expected", "exception", "unknown"
 """Which causes the facts allow (`breaks.kinds`); what rules know of kinds of business that no training company resembles."""
 FEATURES = [*NUMERIC, *BOOLEAN, *CATEGORICAL]
+WATCHED_NUMERIC = ["n_items", "amount_to_median", "difference_share"]
+WATCHED_BOOLEAN = [
+    "has_reference", "is_repeated", "is_reversed_sign", "is_on_other_account", "is_converted", "is_digit_swap", "is_weekend", "is_round_amount",
+]  # fmt: skip
+WATCHED_CATEGORICAL = ["kind", "category", "component"]
+WATCHED = [*WATCHED_NUMERIC, *WATCHED_BOOLEAN, *WATCHED_CATEGORICAL]
+"""What no score depends on and drift is told from all the same: an unfamiliar company shows in its habits."""
 LATENESS = [
     "age_days", "days_overdue", "days_to_cut_off_of_month", "months_carried", "share_matched_same_day", "share_matched_since",
 ]  # fmt: skip
@@ -31,15 +38,21 @@ def compute_features(items: pl.DataFrame, *, period_first_day: pl.Expr) -> pl.Da
         period_first_day: first day of the period that is reconciled.
 
     Returns:
-        `break_id` and `FEATURES`; numeric as Float64, boolean as Boolean, categorical as String.
+        `break_id`, `FEATURES` and `WATCHED`; numeric as Float64, boolean as Boolean, categorical as String.
     """
+    median = pl.col("amount_minor").abs().median().over("leg", "currency")
+    sizes = items.group_by("break_id").agg(n_items=pl.len())
     largest = items.sort(pl.col("amount_minor").abs(), "item_id", descending=[True, False]).unique("break_id", keep="first", maintain_order=True)
     months = (
         (period_first_day.dt.year() - pl.col("date").dt.year()) * 12 + period_first_day.dt.month().cast(pl.Int32) - pl.col("date").dt.month().cast(pl.Int32)
     )
-    computed = largest.with_columns(
+    computed = largest.join(sizes, on="break_id").with_columns(
         days_to_cut_off_of_month=pl.col("age_days").clip(0, 31),
         months_carried=months.clip(0, 24),
+        amount_to_median=pl.col("amount_minor").abs() / pl.max_horizontal(median, pl.lit(1)),
+        has_reference=pl.col("reference") != "",
+        is_weekend=pl.col("date").dt.weekday() >= 6,
+        is_round_amount=pl.col("amount_minor") % 1000 == 0,
         has_counterparty=pl.col("counterparty") != "",
         is_debit=pl.col("amount_minor") < 0,
     )
@@ -49,9 +62,9 @@ def compute_features(items: pl.DataFrame, *, period_first_day: pl.Expr) -> pl.Da
         .with_columns(pl.when(may_be_late).then(pl.col(name)) for name in LATENESS)
         .select(
             "break_id",
-            *(pl.col(name).cast(pl.Float64) for name in NUMERIC),
-            *(pl.col(name).cast(pl.Boolean).fill_null(value=False) for name in BOOLEAN),
-            *(pl.col(name).cast(pl.String).fill_null("") for name in CATEGORICAL),
+            *(pl.col(name).cast(pl.Float64) for name in [*NUMERIC, *WATCHED_NUMERIC]),
+            *(pl.col(name).cast(pl.Boolean).fill_null(value=False) for name in [*BOOLEAN, *WATCHED_BOOLEAN]),
+            *(pl.col(name).cast(pl.String).fill_null("") for name in [*CATEGORICAL, *WATCHED_CATEGORICAL]),
         )
         .sort("break_id")
     )

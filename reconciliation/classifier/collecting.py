@@ -22,6 +22,8 @@ PROGRAM = Path(__file__).resolve().parents[1]
 LEARNED_LATER = ("classifier", "learning")
 """Packages that labeled breaks do not depend on."""
 STAMP = "made_by.txt"
+OF_STRIPE = ("missing_in_ledger", "duplicate_in_stripe", "payout_not_in_bank")
+"""Kinds whose breaks are named after Stripe's ids, which no two accounts share; ledger document numbers recur from company to company."""
 
 
 def collect_parts(
@@ -63,7 +65,7 @@ def read_parts(folder: Path, *, without: Iterable[str] = ()) -> pl.DataFrame:
 
     Args:
         folder: as `collect_parts` left it, at whatever point.
-        without: ids of breaks that are judged; a company that has one of them is left out, since nobody may learn from whom they are judged on.
+        without: ids of breaks that are judged; a company that has one of them on Stripe's side is left out, since nobody may learn from whom they are judged on.
 
     Raises:
         FileRefusedError: no company is in it.
@@ -73,7 +75,9 @@ def read_parts(folder: Path, *, without: Iterable[str] = ()) -> pl.DataFrame:
         raise FileRefusedError(file=str(folder), message="holds no labeled company; make some: reconcile collect")
     judged = pl.Series("break_id", list(without), dtype=pl.String).unique()
     parts = [pl.read_parquet(file).with_columns(world=pl.lit(file.stem)) for file in files]
-    kept = [part for part in parts if part.height and part.join(judged.to_frame(), on="break_id", how="semi").is_empty()]
+    kept = [
+        part for part in parts if part.height and part.filter(pl.col("kind").is_in(OF_STRIPE)).join(judged.to_frame(), on="break_id", how="semi").is_empty()
+    ]
     logger.info("%d companies, %d of them judged and left out", len(parts), len(parts) - len(kept))
     return pl.concat(kept) if kept else parts[0].clear()
 

@@ -169,7 +169,7 @@ def add_own_examples(examples: pl.DataFrame, own: pl.DataFrame) -> pl.DataFrame:
     simulated = examples.drop("role", strict=False).with_columns(label_source=pl.lit("simulated"))
     texts = [name for name in simulated.columns if name not in own.columns and simulated.schema[name] == pl.String]
     exception = pl.when(pl.col("possible_causes") != "expected").then("true_cause").otherwise(pl.lit(""))
-    unknown = [name for name in simulated.columns if name not in own.columns and simulated.schema[name].is_numeric()]
+    unknown = [name for name in simulated.columns if name not in [*own.columns, *texts, "is_named"]]
     blank = [*(pl.lit("").alias(name) for name in texts), *(pl.lit(None).alias(name) for name in unknown)]
     filled = own.with_columns(*blank, is_named=pl.lit(value=True)).with_columns(
         expected_cause=pl.when(pl.col("is_true_exception")).then(pl.lit("")).otherwise("true_cause"), exception_cause=exception

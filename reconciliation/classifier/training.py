@@ -20,6 +20,7 @@ import numpy as np
 import orjson
 import polars as pl
 
+from reconciliation.breaks.features import WATCHED
 from reconciliation.classifier.calibration import Calibration
 from reconciliation.classifier.card import render_card
 from reconciliation.classifier.drift import SCORE, Reference, make_reference
@@ -121,7 +122,7 @@ class Plan:
     held_out: tuple[str, ...]
     zero_day: tuple[str, ...] = ()
     leave_out: bool = True
-    excluded: tuple[str, ...] = ("break_id", "kind", "currency", "book")
+    excluded: tuple[str, ...] = ("break_id", "currency", "book", *WATCHED)
     options: FitOptions = field(default_factory=lambda: FitOptions(pairs_max=0, bins_max=16, leaf_rows_min=100, monotone=MONOTONE))
     is_challenger: bool = True
 
@@ -222,7 +223,7 @@ def label_month(run: MonthRun, *, truth: pl.DataFrame, world: World) -> pl.DataF
     of_month = truth.filter(pl.col("period") == run.period) if "period" in truth.columns else truth
     labels = label_breaks(run.breaks, items=run.items, members=run.members, truth=of_month).frame
     causes = [pl.col(name) if name in run.breaks.columns else pl.lit("").alias(name) for name in ("expected_cause", "exception_cause")]
-    facts = run.breaks.select("break_id", "amount_minor", pl.col("^(kind|days_beyond_usual_lag)$"), *causes)
+    facts = run.breaks.select("break_id", "amount_minor", pl.col("^days_beyond_usual_lag$"), *causes)
     placed = run.features.join(facts, on="break_id", how="inner").join(labels, on="break_id", how="inner")
     return placed.with_columns(world=pl.lit(world.name), family=pl.lit(world.family), period=pl.lit(run.period)).sort("break_id")
 
@@ -310,7 +311,8 @@ def train_version(examples: pl.DataFrame, *, plan: Plan, name: str, models: Path
 def describe_certified(scored: pl.DataFrame, features: Sequence[Feature]) -> Reference:
     """Describe the breaks of the companies that a version learned from or was certified on, to tell drift from."""
     known = scored.filter(pl.col("role").is_in([LEARN, STOP, CALIBRATE])).rename({"probability": SCORE})
-    return make_reference(known, features=features)
+    watched = known.select(name for name in WATCHED if name in known.columns and name not in {feature.name for feature in features})
+    return make_reference(known, features=[*features, *feature_types(watched, keys=())])
 
 
 def own_months(divided: pl.DataFrame) -> list[str]:

@@ -28,7 +28,7 @@ def reconcile(folder: Path) -> list[MonthRun]:
     breaks = pl.DataFrame({"break_id": [f"br_{item}"], "match_id": [""], "leg": ["books"], "item_ids": [[item]], "amount_minor": [100]})
     items = pl.DataFrame({"leg": ["books"], "item_id": [item], "side": ["stripe"], **text})
     members = pl.DataFrame(schema={"leg": pl.String, "item_id": pl.String, "match_id": pl.String})
-    return [MonthRun("2026-10", pl.DataFrame({"break_id": [f"br_{item}"], "age_days": [3.0]}), breaks, items, members)]
+    return [MonthRun("2026-10", pl.DataFrame({"break_id": [f"br_{item}"], "age_days": [3.0], "kind": ["missing_in_ledger"]}), breaks, items, members)]
 
 
 def collect(worlds: list[World], folder: Path) -> list[str]:
@@ -63,3 +63,10 @@ def test_breaks_of_other_matching_rules_are_not_mixed_with_todays(tmp_path: Path
 def test_an_empty_folder_is_refused_with_the_command_that_fills_it(tmp_path: Path) -> None:
     with pytest.raises(FileRefusedError, match="reconcile collect"):
         read_parts(tmp_path)
+
+
+def test_a_document_number_that_recurs_in_another_company_does_not_make_it_the_judged_one(tmp_path: Path) -> None:
+    collect(WORLDS[:1], tmp_path)
+    place = next(tmp_path.glob("*.parquet"))
+    pl.read_parquet(place).with_columns(kind=pl.lit("missing_in_stripe")).write_parquet(place)
+    assert read_parts(tmp_path, without=["br_txn_100"]).height == 1
