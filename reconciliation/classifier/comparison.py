@@ -14,12 +14,14 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from reconciliation.breaks.features import WATCHED
 from reconciliation.breaks.kinds import choose_cause
 from reconciliation.classifier.calibration import Calibration, brier_score, expected_calibration_error
 from reconciliation.classifier.evaluation import RECALL_LEVEL, Flags, average_precision, clear_rate_at_recall
 from reconciliation.classifier.scoring import KEY_COLUMNS, score_frame
 from reconciliation.classifier.training import CALIBRATE, HELD_OUT, LEARN, STOP, TEST
 from reconciliation.classifier.versions import ModelVersion
+from reconciliation.learning.additive import feature_types
 from reconciliation.learning.calibrator import fit_calibration
 from reconciliation.learning.probes import Across, fit_across, fit_logistic
 from reconciliation.learning.tables import Floats
@@ -102,8 +104,12 @@ def compare_models(model: ModelVersion, examples: pl.DataFrame, *, others: pl.Da
 
 
 def fit_reference(model: ModelVersion, frame: pl.DataFrame, others: pl.DataFrame | None, *, share: float) -> Across:
-    """Fit the reference on a share of the companies that it may learn from; each half of the examples is judged by a fit on the other."""
-    features = model.tables.features
+    """Fit the reference on a share of the companies that it may learn from; each half of the examples is judged by a fit on the other.
+
+    It reads what is only watched too: what could be known is not bounded by what a version was given to know.
+    """
+    watched = frame.select(name for name in WATCHED if name in frame.columns and name not in {feature.name for feature in model.tables.features})
+    features = (*model.tables.features, *feature_types(watched, keys=()))
     return fit_across(frame, features=features, seed=SEED, folds=5 if others is None else 2, others=others, share=share)
 
 
