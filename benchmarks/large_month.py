@@ -5,7 +5,7 @@
 
 The month is made without the simulator, which would need more memory than the product: every payment is one charge with its fee, posted gross by the ledger;
 one in a thousand is missing there and one in a thousand is off by a cent. Stages, each in a process of its own: `make` (not the product's time), `days`, which writes each
-day's rows into the lake as the pull does after parsing, `read` (the ledger exports, one a day), `items`, `match`, `breaks` and `state`. For every stage the table has wall
+day's rows into the lake as the pull does after parsing, `read` (the ledger exports, one a day), `opening`, `items`, `match`, `breaks` and `state`. For every stage the table has wall
 and CPU time, the peak of resident memory and the bytes it left on disk. What is done is not done again, so that a long measurement may be broken off.
 
 The table ends with what the stages predict for 100 million and 1 billion payments: the exponent between two sizes measured (`--against FOLDER`), or 1 where only one was.
@@ -20,6 +20,7 @@ import platform
 import resource
 import time
 from collections.abc import Callable
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -34,7 +35,7 @@ from reconciliation.lake import Lake
 from reconciliation.matching.cascade import Matching
 from reconciliation.months import define_month
 from reconciliation.pipeline import match_population
-from reconciliation.population import Population, build_population, open_book
+from reconciliation.population import CarriedIn, Population, build_population, open_book
 from reconciliation.rates import Rates
 from reconciliation.schemas.stripe import BalanceSnapshot, BalanceTransaction, Payout, PayoutMember, StripeSource
 from reconciliation.sources import Sources, assemble_sources, read_files, read_stripe_tables, register_deliveries
@@ -166,6 +167,12 @@ def read(folder: Path, _: int) -> None:
     keep(folder, "read", read_files(settings, register_deliveries(lake, settings)))
 
 
+def opening(folder: Path, _: int) -> None:
+    sources, month, _, _ = stage(folder)
+    carried = open_book(sources, month, opening_items=None, opening_balances={})
+    keep(folder, "opening", {field.name: getattr(carried, field.name) for field in fields(carried)})
+
+
 def items(folder: Path, _: int) -> None:
     sources, month, carried, _ = stage(folder)
     population = build_population(sources, month, carried)
@@ -196,7 +203,16 @@ def state(folder: Path, _: int) -> None:
     print(f"   difference explained: {total:,} minor units; unexplained {balances['unexplained_minor'].sum():,}")
 
 
-STAGES: dict[str, Callable[[Path, int], None]] = {"make": make, "days": days, "read": read, "items": items, "match": match, "breaks": breaks, "state": state}
+STAGES: dict[str, Callable[[Path, int], None]] = {
+    "make": make,
+    "days": days,
+    "read": read,
+    "opening": opening,
+    "items": items,
+    "match": match,
+    "breaks": breaks,
+    "state": state,
+}
 
 
 def opened(folder: Path) -> tuple[Settings, Lake]:
@@ -224,7 +240,7 @@ def stage(folder: Path, *, with_items: bool = False) -> tuple[Sources, object, o
     book, through = settings.books[0], FIRST + timedelta(days=DAYS, seconds=2)
     sources = assemble_sources(read_stripe_tables(lake, book), recall(folder, "read"), book, complete_through=through)
     month = define_month(lake, settings, book, "2026-09", complete_through=through)
-    carried = open_book(sources, month, opening_items=None, opening_balances={})
+    carried = CarriedIn(**recall(folder, "opening")) if (folder / "kept" / "opening").exists() else None
     return sources, month, carried, Population(**recall(folder, "items")) if with_items else None
 
 

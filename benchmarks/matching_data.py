@@ -22,20 +22,25 @@ LAST_NAMES = [
 PRICES = [999, 1499, 1999, 2499, 2999, 3999, 4900, 5900, 9900, 14900]
 
 
-def make_items(count: int, *, one_price: float, seed: int = 20261001) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Draw payments and the lines posted for them; returns `Item` with `reference_text`, and the true pairs `pair, stripe_item, line`."""
-    random = np.random.default_rng(seed)
+def make_items(total: int, *, one_price: float, seed: int = 20261001, first: int = 0, count: int | None = None) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Draw payments and the lines posted for them, `count` of the `total` from the `first` on.
+
+    Returns:
+        `Item` with `reference_text`, and the true pairs `pair, stripe_item, line`.
+    """
+    random = np.random.default_rng(seed + first)
+    count = total if count is None else count
     draw = random.random
     amount = np.round(np.exp(random.normal(8.3, 0.9, count))).astype(np.int64)
     amount = np.where(draw(count) < 0.35, np.array(PRICES)[random.integers(0, len(PRICES), count)], amount)
     amount = np.where(draw(count) < one_price, 999, amount)
     payments = pl.DataFrame(
         {
-            "pair": np.arange(count),
+            "pair": first + np.arange(count),
             "amount_minor": amount,
             "fee": np.round(amount * 0.015 + 20).astype(np.int64),
             "day": random.integers(0, 30, count),
-            "number": 100_000 + np.arange(count) * 7 % (10 * count) + 1_000_000,
+            "number": 100_000 + (first + np.arange(count)) * 7 % (10 * total) + 1_000_000,
             "first": random.integers(0, len(FIRST_NAMES), count),
             "last": random.integers(0, len(LAST_NAMES), count),
             "is_net": draw(count) < 0.3,

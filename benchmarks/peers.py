@@ -25,6 +25,7 @@ import polars as pl
 
 HERE = Path(__file__).parent
 PEERS = HERE.parent / ".venv-peers" / "bin" / "python"
+PART = 1_000_000
 PLAIN = ("floor", "pandas", "recordlinkage", "splink")
 HEADINGS = ["what", "runs", "wall s", "CPU s", "CPU / floor", "peak MB", "precision", "recall", "F1"]
 
@@ -60,24 +61,36 @@ def main() -> None:
 
 def write_data(folder: Path, count: int, one_price: float) -> None:
     """Write `items.parquet` for this project, and `payments`, `lines`, `true` with the same facts in plain columns for the others."""
+    for first in range(0, count, PART):
+        write_part(folder, count, one_price, first)
+    for name in ("items", "payments", "lines", "true"):
+        parts = sorted(folder.glob(f"{name}_*.parquet"))
+        pl.scan_parquet(parts).sink_parquet(folder / f"{name}.parquet")
+        for part in parts:
+            part.unlink()
+
+
+def write_part(folder: Path, total: int, one_price: float, first: int) -> None:
+    """Write a part of the payments, which bounds the memory that making them needs."""
     from matching_data import make_items
 
-    items, true = make_items(count, one_price=one_price)
-    items.write_parquet(folder / "items.parquet")
+    items, true = make_items(total, one_price=one_price, first=first, count=min(PART, total - first))
+    place = f"_{first // PART:04d}.parquet"
+    items.write_parquet(folder / f"items{place}")
     day = (pl.col("date") - pl.lit(date(2026, 10, 1))).dt.total_days()
     pair = pl.col("balance_transaction_id").str.slice(4).cast(pl.Int64)
     stripe = items.filter(pl.col("side") == "stripe").with_columns(pair=pair, day=day)
     fees = stripe.filter(pl.col("component") == "fee").select("pair", fee=-pl.col("amount_minor"))
     gross = stripe.filter(pl.col("component") == "gross")
     payments = gross.join(fees, on="pair").select("pair", "day", "fee", "reference", payment="item_id", amount="amount_minor", name="counterparty")
-    payments.sort("pair").write_parquet(folder / "payments.parquet")
+    payments.sort("pair").write_parquet(folder / f"payments{place}")
     ledger = items.filter(pl.col("side") == "ledger").with_columns(day=day, pair=pl.col("document").str.slice(3).cast(pl.Int64))
     reference = pl.when(pl.col("description") == "Card sale").then(pl.lit("")).otherwise(pl.col("description"))
     ledger.select("pair", "day", line="item_id", reference=reference, amount="amount_minor", name="counterparty").sort("line").write_parquet(
-        folder / "lines.parquet"
+        folder / f"lines{place}"
     )
     lines = ledger.select("pair", line="item_id")
-    true.select("pair", payment="stripe_item").join(lines, on="pair").select("payment", "line").write_parquet(folder / "true.parquet")
+    true.select("pair", payment="stripe_item").join(lines, on="pair").select("payment", "line").write_parquet(folder / f"true{place}")
 
 
 def peak_mb() -> float:
@@ -85,14 +98,23 @@ def peak_mb() -> float:
     return next(int(line.split()[1]) for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")) / 1024
 
 
+def spill_references(items: pl.LazyFrame, folder: Path) -> pl.LazyFrame:
+    """Extract the references into files, as many items at a time as fit: a scan of them is what matching takes."""
+    from reconciliation.normalize.references import extract_references
+
+    texts = items.select("leg", "item_id", "document", "reference_text")
+    for number, first in enumerate(range(0, items.select(pl.len()).collect().item(), PART)):
+        extract_references(texts.slice(first, PART).collect()).write_parquet(folder / f"references_{number:04d}.parquet")
+    return pl.scan_parquet(folder / "references_*.parquet")
+
+
 def ours(folder: Path) -> dict[str, float]:
     """Match as the pipeline does, references extracted and evidence written; returns seconds, memory and quality."""
     from reconciliation.matching.cascade import match_items
-    from reconciliation.normalize.references import extract_references
 
     began, wall = time.process_time(), time.perf_counter()
-    items = pl.read_parquet(folder / "items.parquet")
-    references = extract_references(items)
+    items = pl.scan_parquet(folder / "items.parquet")
+    references = spill_references(items, folder)
     extracted = time.process_time()
     journals = pl.DataFrame(
         schema={

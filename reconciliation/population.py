@@ -143,12 +143,15 @@ def build_population(sources: Sources, month: Month, carried: CarriedIn) -> Popu
     arrived = _mark_accruals(pl.concat([new, late]), carried.journals)
     brought = _refresh_payouts(carried.items.join(arrived, on=["leg", "item_id"], how="anti"), listed)
     items = pl.concat([brought, cast_items(arrived).drop("reference_text")]).sort("leg", "item_id")
-    references = pl.concat([carried.references, extract_references(arrived)]).unique().join(items, on=["leg", "item_id"], how="semi")
-    return Population(
-        Item.validate(items, cast=True),
-        ItemReference.validate(sort_references(references), cast=True),
-        *list_evidence(sources, month, listed=listed),
+    evidence, evidence_references = list_evidence(sources, month, listed=listed)
+    key = ["leg", "item_id"]
+    # The evidence holds every ledger line, with its references.
+    found = pl.concat(
+        [extract_references(arrived.join(evidence, on=key, how="anti")), evidence_references.join(arrived, on=key, how="semi", maintain_order="left")]
     )
+    brought_references = carried.references.join(found, on=found.columns, how="anti").join(items, on=key, how="semi")
+    references = sort_references(pl.concat([brought_references, found]))
+    return Population(Item.validate(items, cast=True), ItemReference.validate(references, cast=True), evidence, evidence_references)
 
 
 def list_evidence(sources: Sources, month: Month, *, listed: pl.DataFrame | None = None) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -335,6 +338,8 @@ def _complete_opening_items(given: pl.DataFrame, before: pl.DataFrame, month: Mo
 
 def _find_lookback_items(listed: pl.DataFrame, month: Month) -> pl.DataFrame:
     """Find the items before the first month whose partner on the other side came in it: they were open at the start."""
+    if listed.filter(pl.col("origin_period") < month.period).is_empty():
+        return listed.clear()
     references = extract_references(listed)
     plain = cast_items(listed).drop("reference_text")
     members = match_items(plain, references, cut_off_on=month.cut_off_on, journals=ProposedEntry.create_empty()).members

@@ -94,7 +94,7 @@ def replay_month(lake: Lake, sources: Sources, month: Month, *, score: Scorer, p
     carried = replace(carry_in(lake, sources, month), decided=DecidedItem.create_empty())
     is_own = (pl.col("side") != "residual") | (pl.col("population") == "carried")
     items = closed["items"].filter(is_own)
-    population = Population(items, closed["references"].join(items, on=KEY, how="semi"), *list_evidence(sources, month))
+    population = Population(items, closed["references"].join(items, on=KEY, how="semi", maintain_order="left"), *list_evidence(sources, month))
     return compare(closed, reconcile_population(population, sources, month, carried, score=score, rates=rates, policy=policy), decided=decided)
 
 

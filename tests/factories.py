@@ -4,6 +4,7 @@ from datetime import date
 
 import polars as pl
 
+from reconciliation.matching.cascade import CODED
 from reconciliation.matching.pool import Pool, channel_of
 from reconciliation.normalize.components import cast_items
 from reconciliation.normalize.lines import ACCRUAL_WORDS
@@ -63,10 +64,10 @@ def pool(*rows, leg="books"):
     frame = items(*rows)
     references = extract_references(frame)
     plain = cast_items(frame).drop("reference_text").filter(pl.col("leg") == leg)
-    texts = references.group_by("item_id").agg(reference_text_line=pl.col("value").filter(pl.col("kind") == "invoice").sort().str.join(" "))
-    known = plain.join(texts, on="item_id", how="left").with_columns(pl.col("reference_text_line").fill_null(""), label=pl.col("item_id"))
-    banded = add_translation_band(known, Rates()).with_columns(channel=channel_of())
-    return Pool(banded, banded, references, date(2026, 10, 31), NO_JOURNALS)
+    coded = plain.with_columns(pl.col(CODED).cast(pl.Categorical), label=pl.col("item_id"))
+    banded = add_translation_band(coded, Rates()).with_columns(channel=channel_of().cast(pl.Categorical))
+    known = references.with_columns(pl.col("kind").cast(pl.Categorical), is_own=pl.lit(value=False))
+    return Pool(banded, banded, known, date(2026, 10, 31), NO_JOURNALS)
 
 
 def sets(proposals):

@@ -54,7 +54,8 @@ class Explained:
 def explain_breaks(population: Population, matching: Matching, carried: CarriedIn, month: Month, rates: Rates) -> Explained:
     """Find what is open, why it could be, and what the classifier may look at."""
     items = pl.concat([population.items, matching.residuals]).sort("leg", "item_id")
-    references = sort_references(pl.concat([population.references, matching.residual_references]))
+    new = matching.residual_references
+    references = population.references if new.is_empty() else sort_references(pl.concat([population.references, new]))
     around = Surroundings(
         items, references, matching.members, population.evidence, population.evidence_references, carried.explained, month.cut_off_on, rates, matching.ambiguous
     )

@@ -16,6 +16,7 @@ from reconciliation.schemas.items import AmbiguousItem
 
 NEAR_DAYS = 31
 SUMMARY_MEMBERS_MIN = 4
+STRONG = ["stripe_id", "invoice"]
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,8 @@ def gather_facts(around: Surroundings) -> pl.DataFrame:
 
 def usual_lag(around: Surroundings) -> int:
     """Return how many days nearly all postings (95 %) of this month took, at least 2."""
-    pairs = around.members.filter(pl.col("leg") == "books").join(around.items, on=["leg", "item_id"])
+    pairs = around.members.filter(pl.col("leg") == "books").select("leg", "item_id", "match_id")
+    pairs = pairs.join(around.items.select("leg", "item_id", "date", "side"), on=["leg", "item_id"])
     lags = pairs.group_by("match_id").agg(
         lag=(pl.col("date").filter(pl.col("side") == "ledger").max() - pl.col("date").filter(pl.col("side") == "stripe").max()).dt.total_days(), n=pl.len()
     )
@@ -88,8 +90,10 @@ def usual_lag(around: Surroundings) -> int:
     return max(2, int(usual)) if isinstance(usual, int | float) else 3
 
 
-def _strong(references: pl.DataFrame) -> pl.DataFrame:
-    return references.filter(pl.col("kind").is_in(["stripe_id", "invoice"]) & (pl.col("leg") == "books")).select("item_id", "value").unique()
+def _values(references: pl.DataFrame, items: pl.DataFrame, kinds: list[str]) -> pl.DataFrame:
+    """Return `item_id, value` of the references of some items of the books."""
+    own = references.join(items.select("item_id"), on="item_id", how="semi")
+    return own.filter(pl.col("kind").is_in(kinds) & (pl.col("leg") == "books")).select("item_id", "value").unique()
 
 
 def _repeated(around: Surroundings, still_open: pl.DataFrame) -> pl.DataFrame:
@@ -101,22 +105,24 @@ def _repeated(around: Surroundings, still_open: pl.DataFrame) -> pl.DataFrame:
             around.items.filter((pl.col("leg") == "books") & (pl.col("side") == "stripe") & (pl.col("component") == "gross")).select(around.evidence.columns),
         ]
     )
-    references = pl.concat([around.references, around.evidence_references]).unique()
     columns = ["item_id", "side", "currency", "amount_minor", "date", "occurred_at", "account", "counterparty", "description", "category", "document"]
     is_matched = pl.col("item_id").is_in(around.members["item_id"].implode())
     mine = own.select("leg", *columns).with_columns(is_matched=pl.lit(value=False))
-    others = known.select(columns).unique("item_id").with_columns(is_matched=is_matched)
     # An entry of ours that was posted twice carries its id twice, often as its document number too.
-    ours = references.filter((pl.col("kind") == "journal") & (pl.col("leg") == "books")).select("item_id", "value").unique()
-    shared = pl.concat([_strong(references), ours])
-    own_documents = (pl.col("value") != pl.col("document").str.to_uppercase().str.replace_all("[^A-Z0-9]", "")) | pl.col("value").is_in(ours["value"].implode())
+    named = pl.concat([around.references, around.evidence_references]).filter((pl.col("leg") == "books") & pl.col("kind").is_in([*STRONG, "journal"]))
+    values = _values(named, mine, [*STRONG, "journal"]).select("value").unique()
+    shared = named.join(values, on="value", how="semi").select("item_id", "kind", "value").unique()
+    ours = shared.filter(pl.col("kind") == "journal")["value"].unique()
+    shared = shared.select("item_id", "value").unique()
+    text = ["side", "currency", "amount_minor", "counterparty", "description"]
+    alike = pl.concat([known.join(shared, on="item_id", how="semi"), known.join(mine, on=text, how="semi")])
+    others = alike.select(columns).unique("item_id").with_columns(is_matched=is_matched)
+    own_documents = (pl.col("value") != pl.col("document").str.to_uppercase().str.replace_all("[^A-Z0-9]", "")) | pl.col("value").is_in(ours.implode())
     by_reference = (
         mine.join(shared, on="item_id").filter(own_documents)
         .join(others.join(shared, on="item_id").filter(own_documents), on=["side", "currency", "amount_minor", "value", "category"], suffix="_other")
     )  # fmt: skip
-    by_text = mine.filter((pl.col("counterparty") != "") & (pl.col("side") == "ledger")).join(
-        others, on=["side", "currency", "amount_minor", "counterparty", "description"], suffix="_other"
-    )
+    by_text = mine.filter((pl.col("counterparty") != "") & (pl.col("side") == "ledger")).join(others, on=text, suffix="_other")
     # Of two charges of a day the later one is the repetition; ids, which know nothing of time, decide only where no instant does.
     is_before = pl.coalesce(pl.col("occurred_at_other") - pl.col("occurred_at"), pl.duration()) < pl.duration()
     is_same_instant = pl.coalesce(pl.col("occurred_at_other") - pl.col("occurred_at"), pl.duration()) == pl.duration()
@@ -147,18 +153,13 @@ def _other_side(around: Surroundings, still_open: pl.DataFrame) -> pl.DataFrame:
     other = mine.with_columns(is_stripe=pl.col("side") == "stripe")
     amounts = other.group_by("leg", "currency", "amount_minor", "is_stripe").agg(n_equal_other_side=pl.len())
     facts = other.join(amounts.with_columns(is_stripe=~pl.col("is_stripe")), on=["leg", "currency", "amount_minor", "is_stripe"], how="left")
-    strong = _strong(around.references)
-    named = other.join(strong, on="item_id")
+    named = other.join(_values(around.references, other, STRONG), on="item_id")
     pairs = named.join(named.with_columns(is_stripe=~pl.col("is_stripe")), on=["leg", "currency", "value", "is_stripe"], suffix="_other")
     pointed = pairs.group_by("leg", "item_id").agg(
         has_reference_other_side=pl.lit(value=True), is_reversed_sign=(pl.col("amount_minor") == -pl.col("amount_minor_other")).any()
     )
-    elsewhere = (
-        around.evidence.filter(pl.col("population") == "evidence")
-        .join(_strong(around.evidence_references), on="item_id")
-        .select("value", "amount_minor", "currency")
-        .unique()
-    )
+    on_others = around.evidence.filter(pl.col("population") == "evidence")
+    elsewhere = on_others.join(_values(around.evidence_references, on_others, STRONG), on="item_id").select("value", "amount_minor", "currency").unique()
     on_other_account = named.filter(pl.col("is_stripe")).join(elsewhere, on=["value", "amount_minor", "currency"], how="semi").select("leg", "item_id").unique()
     return (
         facts.join(pointed, on=["leg", "item_id"], how="left")

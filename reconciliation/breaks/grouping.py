@@ -41,7 +41,9 @@ def find_period_differences(members: pl.DataFrame, items: pl.DataFrame) -> pl.Da
     Returns:
         `break_id, match_id, leg, currency, item_ids, balance_transaction_ids, source_rows, moved_minor, date, …`, one row per match.
     """
-    inside = members.join(items, on=["leg", "item_id"]).filter(pl.col("leg") == "books")
+    late = items.filter((pl.col("leg") == "books") & (pl.col("side") == "ledger") & (pl.col("population") == "late")).select("leg", "item_id")
+    moved = members.join(late, on=["leg", "item_id"], how="semi").select("leg", "match_id")
+    inside = members.join(moved, on=["leg", "match_id"], how="semi").join(items, on=["leg", "item_id"])
     matches = inside.group_by("match_id").agg(
         ledger_period=pl.col("origin_period").filter((pl.col("side") == "ledger") & (pl.col("population") == "late")).min(),
         stripe_period=pl.col("origin_period").filter(pl.col("side") == "stripe").max(),

@@ -23,7 +23,6 @@ from reconciliation.matching.cascade import BOOKS, fill_pool
 from reconciliation.matching.pair_scorer import COMPARISONS, MODELS, PairWeights, column_of, score
 from reconciliation.matching.pool import MatchingSettings
 from reconciliation.matching.strategies.fuzzy import compare_candidates
-from reconciliation.normalize.translation import add_translation_band
 from reconciliation.pipeline import Reconciliation
 from reconciliation.rates import Rates
 from reconciliation.schemas.journals import ProposedEntry
@@ -44,9 +43,7 @@ def label_pairs(result: Reconciliation, edges: pl.DataFrame, *, rates: Rates) ->
     decided = result.members.filter(pl.col("strategy").is_in(DECIDED_BEFORE))
     left = result.items.filter(pl.col("side") != "residual").join(decided, on=["leg", "item_id"], how="anti")
     journals = ProposedEntry.create_empty()
-    pool = fill_pool(
-        add_translation_band(left, rates), result.references, leg="books", cut_off_on=result.month.cut_off_on, journals=journals, settings=MatchingSettings()
-    )
+    pool = fill_pool(left, result.references, leg="books", cut_off_on=result.month.cut_off_on, journals=journals, rates=rates, settings=MatchingSettings())
     pairs = compare_candidates(pool)
     if pairs.is_empty():
         return pairs

@@ -16,11 +16,11 @@ def block_equal_amounts(lines: pl.DataFrame, offers: pl.DataFrame, *, pairs_max:
     """Return the pairs `line, offer` that share currency, amount and a token.
 
     Args:
-        lines: `line` (row number), `currency, amount_minor, tokens` (list of text).
-        offers: `offer` (row number), `currency, amount_minor, tokens`.
+        lines: `line, currency, amount_minor, token`, a row for each token of a line (`list_tokens`).
+        offers: `offer, currency, amount_minor, token`, the same of offers.
         pairs_max: most pairs of one key.
     """
-    return _pairs(lines, offers, ["currency", "amount_minor"], pairs_max)
+    return _pairs(lines, offers, ["currency", "amount_minor", "token"], pairs_max)
 
 
 def block_translated_amounts(lines: pl.DataFrame, offers: pl.DataFrame, *, pairs_max: int) -> pl.DataFrame:
@@ -31,29 +31,41 @@ def block_translated_amounts(lines: pl.DataFrame, offers: pl.DataFrame, *, pairs
         offers: as above, of converted payments, with `low_minor, high_minor`.
         pairs_max: most pairs of one key.
     """
-    telling = pl.col("tokens").list.eval(pl.element().filter(~pl.element().str.starts_with("*") & ~pl.element().str.starts_with("p:")))
-    pairs = _pairs(lines.with_columns(telling), offers.with_columns(telling), ["currency"], pairs_max)
-    bounded = pairs.join(lines.select("line", "amount_minor"), on="line").join(offers.select("offer", "low_minor", "high_minor"), on="offer")
-    return bounded.filter(pl.col("amount_minor").is_between("low_minor", "high_minor")).select("line", "offer")
+    is_telling = ~pl.col("token").str.contains(r"^(?:\*|p:)")
+    lines, offers = lines.filter(is_telling), offers.filter(is_telling)
+    pairs = _pairs(lines, offers, ["currency", "token"], pairs_max)
+    amounts = lines.select("line", "amount_minor").unique(), offers.select("offer", "low_minor", "high_minor").unique()
+    bounded = pairs.join(amounts[0], on="line").join(amounts[1], on="offer")
+    return bounded.filter(pl.col("amount_minor").is_between("low_minor", "high_minor")).select("line", "offer").sort("line", "offer")
 
 
-def tokens(names: pl.Expr, numbers: pl.Expr, stated: pl.Expr) -> pl.Expr:
-    """Name everything a record answers to.
+def list_tokens(records: pl.DataFrame, *, row: str) -> pl.DataFrame:
+    """List everything each record answers to: its amount alone, name prefixes, full name, numbers and their ends, foreign amounts it states.
 
     Args:
-        names: the counterparty.
-        numbers: list of the digits of its references.
-        stated: list of foreign amounts it states (`EUR25.00`).
+        records: `counterparty, numbers` (list of the digits of its references), `stated` (list of foreign amounts, `EUR25.00`) and the column `row`.
+        row: the records' row number.
+
+    Returns:
+        The row number and `token`, each token of a record once.
     """
-    words = name_words(names)
-    return pl.concat_list(
-        pl.lit(["*"]),
-        words.list.eval(pl.lit("p:") + pl.element().filter(pl.element().str.len_chars() >= 3).str.head(PREFIX_LETTERS)),
-        pl.when(words.list.len() > 0).then(pl.concat_list(pl.lit("f:") + words.list.join(" "))).otherwise(pl.lit([], dtype=pl.List(pl.String))),
-        numbers.list.eval(pl.lit("n:") + pl.element()),
-        numbers.list.eval(pl.lit("s:") + pl.element().str.tail(SUFFIX_DIGITS)),
-        stated.list.eval(pl.lit("x:") + pl.element()),
-    ).list.unique(maintain_order=True)
+    named = records.select(row, word=name_words(pl.col("counterparty")))
+    words, numbers = _long(named, row, "word"), _long(records, row, "numbers")
+    prefixes = words.filter(pl.col("token").str.len_chars() >= 3).select(row, token=pl.lit("p:") + pl.col("token").str.head(PREFIX_LETTERS)).unique()
+    return pl.concat(
+        [
+            records.select(row, token=pl.lit("*")),
+            prefixes,
+            named.filter(pl.col("word").list.len() > 0).select(row, token=pl.lit("f:") + pl.col("word").list.join(" ")),
+            numbers.select(row, token=pl.lit("n:") + pl.col("token")),
+            numbers.select(row, token=pl.lit("s:") + pl.col("token").str.tail(SUFFIX_DIGITS)).unique(),
+            _long(records, row, "stated").select(row, token=pl.lit("x:") + pl.col("token")).unique(),
+        ]
+    )
+
+
+def _long(records: pl.DataFrame, row: str, name: str) -> pl.DataFrame:
+    return records.select(row, token=name).explode("token", empty_as_null=False)
 
 
 def stated_amounts(text: pl.Expr) -> pl.Expr:
@@ -68,9 +80,6 @@ def name_words(names: pl.Expr) -> pl.Expr:
 
 
 def _pairs(lines: pl.DataFrame, offers: pl.DataFrame, key: list[str], pairs_max: int) -> pl.DataFrame:
-    left = lines.select("line", *key, word="tokens").explode("word", empty_as_null=False)
-    right = offers.select("offer", *key, word="tokens").explode("word", empty_as_null=False)
-    full = [*key, "word"]
-    counts = left.group_by(full).agg(n=pl.len()).join(right.group_by(full).agg(m=pl.len()), on=full)
-    bearable = counts.filter(pl.col("n").cast(pl.UInt64) * pl.col("m") <= pairs_max).select(full)
-    return left.join(bearable, on=full, how="semi").join(right, on=full).select("line", "offer").unique().sort("line", "offer")
+    counts = lines.group_by(key).agg(n=pl.len()).join(offers.group_by(key).agg(m=pl.len()), on=key)
+    bearable = counts.filter(pl.col("n").cast(pl.UInt64) * pl.col("m") <= pairs_max).select(key)
+    return lines.join(bearable, on=key, how="semi").join(offers, on=key).select("line", "offer").unique().sort("line", "offer")

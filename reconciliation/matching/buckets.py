@@ -58,14 +58,17 @@ def summary_lines_ever(pool: Pool) -> pl.DataFrame:
 
 
 def _read_lines(pool: Pool) -> pl.DataFrame:
-    own = pool.values("invoice", "stripe_id").filter(~pl.col("value").str.starts_with("PO_"))
-    of_stripe = own.join(pool.everything.filter(pl.col("side") == "stripe").select("item_id"), on="item_id", how="semi").select("value").unique()
-    pointing = own.join(of_stripe, on="value", how="semi")["item_id"]
-    lines = pool.everything.filter(
-        IS_POSTING & ~pl.col("item_id").is_in(pointing.implode()) & ~pl.col("item_id").is_in(pool.values("journal")["item_id"].implode())
-    )
     text = pl.concat_str([pl.col("description"), pl.col("reference")], separator=" ")
-    lines = lines.filter((pl.col("counterparty") == "") | text.str.contains(FEE_WORDS))
+    journals = pool.values("journal")["item_id"]
+    lines = pool.everything.filter(IS_POSTING & ~pl.col("item_id").is_in(journals.implode())).filter(
+        (pl.col("counterparty") == "") | text.str.contains(FEE_WORDS)
+    )
+    values = pool.values("invoice", "stripe_id")
+    own = values.join(lines.select("item_id"), on="item_id", how="semi").filter(~pl.col("value").str.starts_with("PO_"))
+    named = values.join(own.select("value").unique(), on="value", how="semi")
+    of_stripe = named.join(pool.everything.filter(pl.col("side") == "stripe").select("item_id"), on="item_id", how="semi").select("value").unique()
+    pointing = own.join(of_stripe, on="value", how="semi")["item_id"]
+    lines = lines.filter(~pl.col("item_id").is_in(pointing.implode()))
     month = text.str.extract(r"(?i)\b((?:" + "|".join(name[:3] + "[a-z]*" for name in MONTH_NAMES) + r")\.? \d{4})\b", 1)
     number = month.str.slice(0, 3).str.to_lowercase().replace_strict([n[:3].lower() for n in MONTH_NAMES], [f"{i:02d}" for i in range(1, 13)], default=None)
     said = (
@@ -152,7 +155,7 @@ def total_parts(parts: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFrame:
         wanted = keys.filter(pl.col("bucket") == bucket).select("key").unique()
         if wanted.is_empty():
             continue
-        placed = parts.with_columns(key=key).join(wanted, on="key", how="semi")
+        placed = parts.select("currency", "amount_minor", "low_minor", "high_minor", "category", "component", key=key).join(wanted, on="key", how="semi")
         sums = {
             name: pl.struct(
                 total=pl.col("amount_minor").filter(test).sum(),
@@ -169,17 +172,10 @@ def total_parts(parts: pl.DataFrame, keys: pl.DataFrame) -> pl.DataFrame:
             wide.select("key", "currency", sums=name).unnest("sums").with_columns(bucket=pl.lit(bucket), set=pl.lit(name), meaning=pl.lit(meaning))
             for name, (meaning, _) in SETS.items()
         ]
-    schema = {
-        "key": pl.String,
-        "currency": pl.String,
-        "total": pl.Int64,
-        "low": pl.Int64,
-        "high": pl.Int64,
-        "n": pl.UInt32,
-        "refunds": pl.UInt32,
-        "converted": pl.UInt32,
-    }
-    empty = pl.DataFrame(schema=schema | {"bucket": pl.String, "set": pl.String, "meaning": pl.String})
+    schema = pl.Schema({"key": pl.String(), "currency": parts.schema["currency"]})
+    for names, dtype in ((("total", "low", "high"), pl.Int64()), (("n", "refunds", "converted"), pl.UInt32()), (("bucket", "set", "meaning"), pl.String())):
+        schema.update(dict.fromkeys(names, dtype))
+    empty = pl.DataFrame(schema=schema)
     totals = pl.concat([empty, *found]).filter(pl.col("n") > 0)
     return totals.unique(["bucket", "key", "currency", "meaning", "total", "n"], keep="first", maintain_order=True)
 

@@ -27,6 +27,7 @@ from reconciliation.matching.strategies.reference_groups import match_reference_
 from reconciliation.matching.strategies.returned_journals import match_changed_journals, match_returned_journals
 from reconciliation.matching.strategies.reversals import match_cancelling_lines, match_named_reversals, match_stripe_reversals
 from reconciliation.matching.strategies.summaries import match_summaries
+from reconciliation.normalize.references import number_runs
 from reconciliation.normalize.translation import add_translation_band
 from reconciliation.rates import Rates
 from reconciliation.schemas.items import EFFECT, AmbiguousItem, ItemReference, MatchMember
@@ -77,6 +78,12 @@ STRATEGIES: Mapping[str, Strategies] = {"books": BOOKS, "cash": CASH}
 SUMS = {"summary", "near_summary", "fee_journal", "reference_group", "merged_payouts"}
 PAIRS: Mapping[str, Strategies] = {leg: tuple(pair for pair in strategies if pair[0] not in SUMS) for leg, strategies in STRATEGIES.items()}
 """Without the strategies that add several items up."""
+UNREAD = ["book", "population", "source_file", "source_row", "poster", "line"]
+"""What no strategy looks at."""
+CODED = ["leg", "side", "currency", "account", "stripe_account", "component", "category", "type"]
+BEHIND_THE_BAND = ["presentment_amount_minor", "presentment_currency"]
+SETTLING = ["stripe_id", "invoice", "document", "journal"]
+"""References that the strategies for residuals go by."""
 REPEATS = 3
 REFERENCED_MEMBERS_MAX = 20
 
@@ -92,8 +99,8 @@ class Matching:
 
 
 def match_items(
-    items: pl.DataFrame,
-    references: pl.DataFrame,
+    items: pl.DataFrame | pl.LazyFrame,
+    references: pl.DataFrame | pl.LazyFrame,
     *,
     cut_off_on: date,
     journals: pl.DataFrame,
@@ -105,7 +112,7 @@ def match_items(
     """Match the items of both legs.
 
     Args:
-        items: `Item`; everything that must end matched or open.
+        items: `Item`; everything that must end matched or open. A scan of files is read by column, so that what matching does not look at needs no memory.
         references: `ItemReference`.
         cut_off_on: last day of the period.
         journals: entries proposed before (`ProposedEntry`).
@@ -115,65 +122,96 @@ def match_items(
         hands: what people matched and took apart.
     """
     settings = settings or MatchingSettings()
-    banded = add_translation_band(items, rates or Rates())
-    hands = hands or ByHand()
-    books, cash = (
-        _run(replace(fill_pool(banded, references, leg=leg, cut_off_on=cut_off_on, journals=journals, settings=settings), hands=hands), strategies[leg])
-        for leg in strategies
-    )
+    rates, hands = rates or Rates(), hands or ByHand()
+    fill = partial(fill_pool, cut_off_on=cut_off_on, journals=journals, rates=rates, settings=settings)
+    (books, left), (cash, _) = (_run(replace(fill(items, references, leg=leg), hands=hands), strategies[leg]) for leg in strategies)
     accepted = pl.concat([books, cash])
     is_ambiguous = pl.col("strategy") == AMBIGUOUS
     ambiguous = AmbiguousItem.validate(accepted.filter(is_ambiguous).select("leg", "item_id", group="proposal", evidence="evidence"), cast=True)
-    members = _identify(accepted.filter(~is_ambiguous), items)
-    residuals = _make_residuals(members, items)
-    residual_references = _refer_residuals(members, references, residuals)
-    both, both_references = pl.concat([items, residuals]), pl.concat([references, residual_references])
-    taken = pl.concat([frame.select("leg", "item_id") for frame in (members, ambiguous)])
-    unsettled = add_translation_band(both, rates or Rates()).join(taken, on=["leg", "item_id"], how="anti")
-    settling = fill_pool(unsettled, both_references, leg="books", cut_off_on=cut_off_on, journals=journals, settings=settings)
-    settled = _run(replace(settling, hands=hands), RESIDUALS)
-    members = pl.concat([members, _identify(settled, both)]).sort("leg", "match_id", "item_id")
-    n_matches, n_unclear = members["match_id"].n_unique(), ambiguous.height
-    logger.info("matched %s of %s items in %s matches, %s residuals, %s ambiguous items", members.height, items.height, n_matches, residuals.height, n_unclear)
+    members = _identify(accepted.filter(~is_ambiguous))
+    residuals = _make_residuals(members, items.lazy())
+    residual_references = _refer_residuals(members, references.lazy(), residuals)
+    settling = pl.concat([_list_settling(left, residual_references), residuals["item_id"]]).to_frame().lazy()
+    both = [
+        pl.concat([known.lazy().join(settling, on="item_id", how="semi").collect(), new])
+        for known, new in ((items, residuals), (references, residual_references))
+    ]
+    pool = fill(*both, leg="books")
+    members = pl.concat([members, _identify(_run(replace(pool, hands=hands), RESIDUALS)[0])])
+    # The members of a match stand in the order of their ids already; two stable sorts of two columns cost a third of one of all by three.
+    order = members.select("leg", "match_id").with_row_index("place").sort("match_id", maintain_order=True).sort("leg", maintain_order=True)["place"]
+    members = members[order]
+    n_items, n_matches, n_unclear = items.lazy().select(pl.len()).collect().item(), members["match_id"].n_unique(), ambiguous.height
+    logger.info("matched %s of %s items in %s matches, %s residuals, %s ambiguous items", members.height, n_items, n_matches, residuals.height, n_unclear)
     return Matching(MatchMember.validate(members, cast=True), residuals, residual_references, ambiguous)
 
 
-def fill_pool(items: pl.DataFrame, references: pl.DataFrame, *, leg: str, cut_off_on: date, journals: pl.DataFrame, settings: MatchingSettings) -> Pool:
+def fill_pool(
+    items: pl.DataFrame | pl.LazyFrame,
+    references: pl.DataFrame | pl.LazyFrame,
+    *,
+    leg: str,
+    cut_off_on: date,
+    journals: pl.DataFrame,
+    rates: Rates,
+    settings: MatchingSettings,
+) -> Pool:
     """Gather the items of one leg with their references; the ids become numbers in their order, and stay as `label`."""
-    # Only what is needed goes through filters, sorts and joins: each would copy all columns of all items.
-    places = items.select("leg", "item_id").with_row_index("place").filter(pl.col("leg") == leg).sort("item_id")["place"]
-    numbered = items[places].with_row_index("number")
-    numbers = numbered.select("item_id", "number")
-    named = references.filter(pl.col("leg") == leg).join(numbers, on="item_id").drop("item_id").rename({"number": "item_id"})
-    texts = named.filter(pl.col("kind") == "invoice").sort("item_id", "value")
-    lines = texts.group_by("item_id", maintain_order=True).agg(reference_text_line=pl.col("value").str.join(" "))
-    line_of = numbers.select(item_id="number").join(lines, on="item_id", how="left", maintain_order="left")["reference_text_line"].fill_null("")
-    known = numbered.rename({"item_id": "label", "number": "item_id"}).with_columns(line_of, channel=channel_of())
-    named = _without_own_documents(named, known)
+    known = _number_items(items, leg, rates)
+    numbers = known.select("item_id", "label")
+    named = _mark_own_documents(_number_references(references, numbers, leg), known)
     waiting = journals.filter(pl.col("posted_period") == "").select(
-        "journal_id", "version", "nature", "effect_minor", n_items=pl.col("items").list.len(), item_id="items"
+        "journal_id", "version", "nature", "effect_minor", n_items=pl.col("items").list.len(), label="items"
     )
-    made_for = waiting.explode("item_id", empty_as_null=False).join(numbers, on="item_id").drop("item_id").rename({"number": "item_id"})
+    made_for = waiting.explode("label", empty_as_null=False).join(numbers, on="label").drop("label")
     return Pool(known, known, named, cut_off_on, made_for, settings=settings)
 
 
-def _without_own_documents(references: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
-    """Drop what a ledger line's own document number says of it, unless Stripe names that document too."""
+def _number_items(items: pl.DataFrame | pl.LazyFrame, leg: str, rates: Rates) -> pl.DataFrame:
+    """Take what strategies look at of the items of a leg; texts that repeat become codes, in a quarter of their memory."""
+    narrow = items.lazy().filter(pl.col("leg") == leg).drop(UNREAD).rename({"item_id": "label"})
+    known = add_translation_band(narrow.with_columns(pl.col(CODED).cast(pl.Categorical)).collect(), rates).drop(BEHIND_THE_BAND)
+    ordered = known if known["label"].is_sorted() else known.sort("label")
+    return ordered.with_row_index("item_id").with_columns(channel=channel_of().cast(pl.Categorical))
+
+
+def _number_references(references: pl.DataFrame | pl.LazyFrame, numbers: pl.DataFrame, leg: str) -> pl.DataFrame:
+    """Put numbers in the place of ids; the references of an item stand together, so each id is looked up once."""
+    own = references.lazy().filter(pl.col("leg") == leg).select(pl.col("kind").cast(pl.Categorical), "value", label="item_id").collect()
+    return own.with_columns(number_runs(own, numbers, ["label"])).drop_nulls("item_id").drop("label")
+
+
+def _mark_own_documents(references: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
+    """Mark what a ledger line's own document number says of it (`is_own`), unless Stripe names that document too."""
     own = items.filter((pl.col("side") == "ledger") & (pl.col("document") != "")).select(
         "item_id",
         own=pl.col("document").str.to_uppercase().str.replace_all("[^A-Z0-9]", ""),
         digits=pl.col("document").str.extract(r"(\d{3,})", 1).str.strip_chars_start("0"),
     )
-    of_stripe = references.join(items.filter(pl.col("side") == "stripe").select("item_id"), on="item_id", how="semi")["value"].unique()
-    is_own = ((pl.col("kind") == "invoice") & (pl.col("value") == pl.col("own")) & ~pl.col("value").is_in(of_stripe.implode())) | (
-        (pl.col("kind") == "number") & (pl.col("value") == pl.col("digits"))
-    )
-    return references.join(own, on="item_id", how="left", maintain_order="left").filter(~is_own.fill_null(value=False)).drop("own", "digits")
+    told = references.join(own, on="item_id", how="left", maintain_order="left")
+    is_name = (pl.col("kind") == "invoice") & (pl.col("value") == pl.col("own"))
+    names = told.filter(is_name).select("value").unique()
+    of_stripe = references.join(names, on="value", how="semi").join(items.filter(pl.col("side") == "stripe").select("item_id"), on="item_id", how="semi")
+    is_own = (is_name & ~pl.col("value").is_in(of_stripe["value"].unique().implode())) | ((pl.col("kind") == "number") & (pl.col("value") == pl.col("digits")))
+    return told.with_columns(is_own=is_own.fill_null(value=False)).drop("own", "digits")
 
 
-def _run(pool: Pool, strategies: Strategies) -> pl.DataFrame:
-    """Run strategies in order over what is still open; returns the members of accepted proposals."""
-    labels = pool.items.select("leg", "item_id", "label")
+def _list_settling(left: Pool, residual_references: pl.DataFrame) -> pl.Series:
+    """List the ids of open items that the strategies for residuals may match: those that share a reference with a residual or the other side, and what was decided."""
+    named = left.references.filter(pl.col("kind").is_in(SETTLING)).join(left.items.select("item_id", "side"), on="item_id")
+    is_line = pl.col("side") == "ledger"
+    both_sides = named.filter(is_line).select("value").unique().join(named.filter(~is_line), on="value", how="semi")
+    values = pl.concat([both_sides, residual_references.select("value")])
+    sharing = named.join(values, on="value", how="semi")["item_id"]
+    ours = named.filter(pl.col("kind") == "journal")["item_id"]
+    numbers = pl.concat([sharing, ours, left.journals["item_id"]]).to_frame()
+    decided = left.items.filter(pl.col("label").is_in(left.hands.matched["item_id"].implode()))["label"]
+    return pl.concat([left.items.join(numbers, on="item_id", how="semi")["label"], decided]).rename("item_id")
+
+
+def _run(pool: Pool, strategies: Strategies) -> tuple[pl.DataFrame, Pool]:
+    """Run strategies in order over what is still open; returns the members of accepted proposals, and what is left."""
+    described = pool.items.select("item_id", pl.col("leg").cast(pl.String), "label", effect=EFFECT)
     accepted = [nothing(pool).with_columns(strategy=pl.lit(""))]
     count = 0
     for name, strategy in strategies:
@@ -187,8 +225,9 @@ def _run(pool: Pool, strategies: Strategies) -> pl.DataFrame:
             still_open = pool.items.join(taken.select("item_id"), on="item_id", how="anti", maintain_order="left")
             sums_net = pool.sums_net or (name == "summary" and _holds_sales_and_fees(taken, pool))
             pool = replace(pool, items=still_open, net_channels=pool.net_channels | _net_channels(taken, pool), sums_net=sums_net)
-    members = pl.concat(accepted).join(labels, on="item_id")
-    return members.drop("item_id").rename({"label": "item_id"})
+    members = pl.concat(accepted).sort("proposal", "item_id").join(described, on="item_id", maintain_order="left")
+    # What is matched is not looked at again.
+    return members.drop("item_id").rename({"label": "item_id"}), replace(pool, everything=pool.items, derived={})
 
 
 def _net_channels(taken: pl.DataFrame, pool: Pool) -> frozenset[str]:
@@ -212,31 +251,25 @@ def _holds_sales_and_fees(taken: pl.DataFrame, pool: Pool) -> bool:
     return bool((parts["gross"] & parts["fees"]).any())
 
 
-def _identify(accepted: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
-    """Give each match its id from its members, and compute its difference."""
+def _identify(accepted: pl.DataFrame) -> pl.DataFrame:
+    """Give each match its id from its members, which stand together in the order of their ids, and compute its difference."""
     groups = (
-        accepted.sort("leg", "proposal", "item_id")
-        .group_by("leg", "proposal", maintain_order=True)
-        .agg(members=pl.col("item_id"))
+        accepted.group_by("leg", "proposal", maintain_order=True)
+        .agg(members=pl.col("item_id"), difference_minor=pl.col("effect").sum())
         .with_columns(content=pl.concat_str(["leg", pl.col("members").list.join(";")], separator="|"))
     )
-    named = groups.with_columns(match_id=content_ids(groups, prefix="mt_")).select("leg", "proposal", "match_id")
-    effects = items.select("leg", "item_id", effect=EFFECT)
-    return (
-        accepted.join(named, on=["leg", "proposal"])
-        .join(effects, on=["leg", "item_id"])
-        .with_columns(difference_minor=pl.col("effect").sum().over("leg", "match_id"), score=pl.col("score").round(4))
-        .select(MatchMember.column_names())
-    )
+    named = groups.with_columns(match_id=content_ids(groups, prefix="mt_")).select("leg", "proposal", "match_id", "difference_minor")
+    return accepted.join(named, on=["leg", "proposal"], maintain_order="left").with_columns(pl.col("score").round(4)).select(MatchMember.column_names())
 
 
-def _make_residuals(members: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
+def _make_residuals(members: pl.DataFrame, items: pl.LazyFrame) -> pl.DataFrame:
     """Make an item of every difference that a match leaves.
 
     It is dated like the later of its members, stands on the statement line of the largest component, and names the
     counterparty of its match.
     """
-    differing = members.filter(pl.col("difference_minor") != 0).join(items, on=["leg", "item_id"])
+    columns = items.collect_schema()
+    differing = members.lazy().filter(pl.col("difference_minor") != 0).join(items, on=["leg", "item_id"]).collect()
     largest = [pl.col("side").is_in(["stripe", "residual", "opening"]), pl.col("amount_minor").abs()]
     ordered = differing.sort(*largest, "item_id", descending=[True, True, False])
     first = [
@@ -258,7 +291,7 @@ def _make_residuals(members: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
         side=pl.lit("residual"),
         population=pl.lit("new"),
         date=pl.col("date"),
-        occurred_at=pl.lit(None, dtype=items.schema["occurred_at"]),
+        occurred_at=pl.lit(None, dtype=columns["occurred_at"]),
         amount_minor=pl.col("amount_minor"),
         component=pl.lit(""),
         document=pl.lit(""),
@@ -269,14 +302,14 @@ def _make_residuals(members: pl.DataFrame, items: pl.DataFrame) -> pl.DataFrame:
         expected_on=pl.lit(None, dtype=pl.Date),
         is_accrual=pl.lit(value=False),
         reverses=pl.lit(""),
-    ).select(items.columns)
+    ).select(columns.names())
 
 
-def _refer_residuals(members: pl.DataFrame, references: pl.DataFrame, residuals: pl.DataFrame) -> pl.DataFrame:
+def _refer_residuals(members: pl.DataFrame, references: pl.LazyFrame, residuals: pl.DataFrame) -> pl.DataFrame:
     """Give residuals the references of their match's members; of a large match, those of its ledger lines."""
     sized = members.join(residuals.select("leg", match_id="item_id"), on=["leg", "match_id"], how="semi").with_columns(n=pl.len().over("leg", "match_id"))
     used = sized.filter((pl.col("n") <= REFERENCED_MEMBERS_MAX) | pl.col("item_id").str.starts_with("gl"))
-    found = used.join(references, on=["leg", "item_id"]).select("leg", item_id="match_id", kind="kind", value="value")
+    found = used.lazy().join(references, on=["leg", "item_id"]).select("leg", item_id="match_id", kind="kind", value="value").collect()
     return (
         found.filter(pl.col("kind").is_in(["stripe_id", "invoice", "document"]))
         .unique()

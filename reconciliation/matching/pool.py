@@ -32,6 +32,7 @@ class MatchingSettings:
         fuzzy_score_min: below it a pair stays open; a controller would not defend it.
         pair_scorer: version of the pair scorer; the newest where none is named.
         pairs_per_key_max: candidate pairs of one currency and amount before the next key must refine them.
+        rows_per_part: rows that a stage looks at together (`parts`); it bounds memory and changes no result.
         summary_rounding_minor: a summary posted by hand may be off by this much and still be the same total.
         fees_share_max: a fee journal further off than this share of its total is another journal.
         sales_share_max: a summary of sales that names its day or payout is that day's also when mistyped or incomplete; beyond this, hardly.
@@ -46,6 +47,7 @@ class MatchingSettings:
     fuzzy_score_min: float = 0.7
     pair_scorer: str = ""
     pairs_per_key_max: int = 64
+    rows_per_part: int = 500_000
     summary_rounding_minor: int = 5
     fees_share_max: float = 0.05
     sales_share_max: float = 0.25
@@ -113,7 +115,7 @@ class Pool:
         return self.once(f"values {' '.join(kinds)}", lambda: self._values(kinds))
 
     def _values(self, kinds: tuple[str, ...]) -> pl.DataFrame:
-        found = self.references.filter(pl.col("kind").is_in(kinds)).select("item_id", "value")
+        found = self.references.filter(pl.col("kind").is_in(kinds) & ~pl.col("is_own")).select("item_id", "value")
         # Of one kind an item has each value once.
         return found.unique() if len(kinds) > 1 else found
 
@@ -165,7 +167,6 @@ def variants(stripe: pl.DataFrame) -> pl.DataFrame:
         "category",
         "channel",
         "component",
-        "line",
         "expected_on",
         "presentment_text",
         "payout_id",

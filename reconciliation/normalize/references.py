@@ -12,6 +12,8 @@ import polars as pl
 from reconciliation.normalize.lines import JOURNAL_ID
 
 KEY = ["leg", "item_id"]
+ROWS_PER_PART = 500_000
+"""Texts whose references are extracted together: what is found on the way is ten times what is kept."""
 KINDS = pl.Enum(["document", "invoice", "journal", "number", "stripe_id", "trace"])
 STRIPE_ID = r"\b(?:txn|ch|py|pi|re|pyr|dp|du|po|tr|tu|fee)_[A-Za-z0-9_]+"
 DATE = r"\b(?:\d{4}-\d{2}-\d{2}|\d{1,2}[/.]\d{1,2}[/.]\d{2,4})\b"
@@ -31,10 +33,14 @@ def extract_references(items: pl.DataFrame) -> pl.DataFrame:
     Returns:
         `ItemReference`, each value once per item and kind.
     """
-    numbered = _number(items)
+    known = _in_order(items.select(*KEY, "document", raw="reference_text"))
+    return pl.concat([_extract(part) for part in known.iter_slices(ROWS_PER_PART)] or [_extract(known)])
+
+
+def _extract(known: pl.DataFrame) -> pl.DataFrame:
+    """Extract the references of a part of the items, which stand in order."""
     without_ids = pl.col("raw").str.replace_all(STRIPE_ID, " ").str.replace_all(JOURNAL_ID, " ").str.replace_all(DATE, " ").str.replace_all(DECIMAL, " ")
-    named = items.select(*KEY, "document", raw="reference_text").join(numbered, on=KEY, maintain_order="left")
-    texts = named.select("row", "leg", "document", "raw", rest=without_ids)
+    texts = known.with_row_index("row").select("row", "leg", "document", "raw", rest=without_ids)
     books = pl.col("leg") == "books"
     found = [
         _explode(texts, pl.col("raw").str.extract_all(STRIPE_ID), "stripe_id", keep="_"),
@@ -46,25 +52,56 @@ def extract_references(items: pl.DataFrame) -> pl.DataFrame:
         _explode(texts.filter(books), pl.col("rest").str.extract_all(PREFIXED), "number", digits=True),
         _explode(texts.filter(books), pl.col("rest").str.extract_all(BARE), "number", digits=True),
     ]
-    values = pl.concat(found).filter(pl.col("value").str.len_chars() >= 3).unique()
-    return _sorted(values, numbered)
+    values = pl.concat(found).filter(pl.col("value").str.len_chars() >= 3)
+    return _place(values, known)
 
 
 def sort_references(references: pl.DataFrame) -> pl.DataFrame:
     """Sort by leg, item, kind and value; sorting millions of rows by four texts costs ten times what numbering the items first does."""
-    numbered = _number(references)
-    values = references.join(numbered, on=KEY).select("row", pl.col("kind").cast(KINDS), "value")
-    return _sorted(values, numbered)
+    known = _in_order(first_of_runs(references, KEY).select(KEY).unique())
+    rows = number_runs(references, known.with_row_index("row"), KEY)
+    return _place(references.select(rows, pl.col("kind").cast(KINDS), "value"), known)
 
 
-def _number(items: pl.DataFrame) -> pl.DataFrame:
+def number_runs(references: pl.DataFrame, numbers: pl.DataFrame, key: list[str]) -> pl.Series:
+    """Look up the number of each row's item, once for each run of rows of one item; null where it has none.
+
+    Args:
+        references: the rows of an item mostly stand together.
+        numbers: `key` and, as the only other column, the number.
+        key: what names an item.
+    """
+    name = next(column for column in numbers.columns if column not in key)
+    found = first_of_runs(references, key).select(key).join(numbers, on=key, how="left", maintain_order="left")
+    return found[name].gather(references.select(_is_first(key).cum_sum() - 1).to_series())
+
+
+def first_of_runs(references: pl.DataFrame, key: list[str]) -> pl.DataFrame:
+    """Return the first row of each run of rows of one item."""
+    return references.filter(_is_first(key))
+
+
+def _is_first(key: list[str]) -> pl.Expr:
+    return pl.any_horizontal(pl.col(name) != pl.col(name).shift(1) for name in key).fill_null(value=True)
+
+
+def _in_order(items: pl.DataFrame) -> pl.DataFrame:
     # Two stable sorts by one column each cost a third of one sort by both.
-    return items.select(KEY).unique().sort("item_id").sort("leg", maintain_order=True).with_row_index("row")
+    return items.sort("item_id").sort("leg", maintain_order=True)
 
 
-def _sorted(values: pl.DataFrame, numbered: pl.DataFrame) -> pl.DataFrame:
-    ordered = values.sort("row", "kind", "value")
-    return ordered.join(numbered, on="row", maintain_order="left").select(*KEY, pl.col("kind").cast(pl.String), "value")
+def _place(values: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """Give rows of `row, kind, value` the ids of their items, each value once, in order; most values stand alone or twice, so texts are hardly sorted."""
+    key = pl.col("row").cast(pl.UInt64) * len(KINDS.categories) + pl.col("kind").to_physical()
+    keyed = values.select("value", key=key).sort("key", maintain_order=True)
+    again = (pl.col("key") == pl.col("key").shift(1)) & (pl.col("value") == pl.col("value").shift(1))
+    once = keyed.filter(~again.fill_null(value=False))
+    is_several = ((pl.col("key") == pl.col("key").shift(1)) | (pl.col("key") == pl.col("key").shift(-1))).fill_null(value=False)
+    alone, several = once.filter(~is_several), once.filter(is_several).unique().sort("key", "value")
+    ordered = pl.concat([alone, several]).sort("key", maintain_order=True)
+    places = ordered.select(row=pl.col("key") // len(KINDS.categories), kind=(pl.col("key") % len(KINDS.categories)).cast(pl.UInt8))
+    ids = known.select(KEY)[places["row"]]
+    return ids.with_columns(places["kind"].cat.to(KINDS).cast(pl.String), ordered["value"])
 
 
 def _explode(texts: pl.DataFrame, values: pl.Expr, kind: str, *, keep: str = "", digits: bool = False) -> pl.DataFrame:

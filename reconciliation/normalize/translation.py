@@ -33,7 +33,7 @@ def add_translation_band(items: pl.DataFrame, rates: Rates) -> pl.DataFrame:
     pairs = items.lazy().filter(is_converted).select("presentment_currency", "currency", "date").unique().collect()
     if pairs.is_empty():
         return items.with_columns(presentment_text=pl.lit(""), low_minor=pl.col("amount_minor"), high_minor=pl.col("amount_minor"))
-    schema = {"presentment_currency": pl.String, "currency": pl.String, "date": pl.Date, "low_rate": pl.Float64, "high_rate": pl.Float64}
+    schema = {**pairs.schema, "low_rate": pl.Float64(), "high_rate": pl.Float64()}
     bands = pl.DataFrame([(*pair, *band) for pair in pairs.iter_rows() if (band := _minor_band(rates, *pair))], schema=schema, orient="row")
     placed = items.join(bands, on=["presentment_currency", "currency", "date"], how="left", maintain_order="left")
     sign = pl.col("amount_minor").sign()

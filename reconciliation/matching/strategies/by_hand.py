@@ -14,6 +14,7 @@ from reconciliation.matching.pool import Pool, nothing, pair_proposals
 from reconciliation.schemas.items import EFFECT
 
 HAND = "matched_by_hand"
+LEG = pl.col("leg").cast(pl.String)
 
 
 def match_by_hand(pool: Pool) -> pl.DataFrame:
@@ -30,7 +31,7 @@ def drop_kept_apart(proposals: pl.DataFrame, pool: Pool) -> pl.DataFrame:
     """Drop proposals that hold items which people keep apart."""
     if pool.hands.apart.is_empty() or proposals.is_empty():
         return proposals
-    parts = pool.hands.apart.join(pool.items.select("leg", "item_id", "label"), left_on=["leg", "item_id"], right_on=["leg", "label"]).select(
+    parts = pool.hands.apart.join(pool.items.select(LEG, "item_id", "label"), left_on=["leg", "item_id"], right_on=["leg", "label"]).select(
         "number", "part", item_id="item_id_right"
     )
     held = proposals.select("proposal", "item_id").join(parts, on="item_id")
@@ -42,7 +43,7 @@ def _given(pool: Pool, *, is_zero_only: bool) -> pl.DataFrame:
     if pool.hands.matched.is_empty():
         return nothing(pool)
     sizes = pool.hands.matched.with_columns(size=pl.len().over("number"))
-    still_open = pool.items.select("leg", "label", "item_id", "side", "amount_minor")
+    still_open = pool.items.select(LEG, "label", "item_id", "side", "amount_minor")
     here = sizes.join(still_open, left_on=["leg", "item_id", "amount_minor"], right_on=["leg", "label", "amount_minor"])
     groups = (
         here.with_columns(effect=EFFECT)

@@ -7,8 +7,11 @@ day are one counted match; what is left over is the duplicate.
 Worked: PYMT-2002 +194.20 'INV-1002' and charge 200.00 with fee -5.80 for INV-1002: 200.00 - 5.80 = 194.20, net of fee.
 """
 
+from collections.abc import Iterator
+
 import polars as pl
 
+from reconciliation.matching.parts import in_parts
 from reconciliation.matching.pool import SAYS_REFUND, Pool, lag_in_words, pair_proposals, variants
 
 AMOUNT_IN_WORDS = (
@@ -23,42 +26,55 @@ OPENING_WORDS = r"(?i)\bopening (?:difference|balance)\b"
 
 def match_exact_references(pool: Pool, *, kinds: tuple[str, ...], score: float) -> pl.DataFrame:
     """Propose lines and components (or whole transactions) that share a reference of some kinds and the amount."""
-    pairs = _pairs(pool, kinds).filter(pl.col("n_alike") == 1)
     lag = (pl.col("date") - pl.col("date_stripe")).dt.total_days()
-    return pair_proposals(
-        pairs.select(
+    found = [
+        pairs.filter(pl.col("n_alike") == 1).select(
             members=pl.concat_list(pl.concat_list("item_id"), "members"),
             score=pl.lit(score) - 0.0001 * lag.abs().clip(0, 365),
             evidence=pl.format("{} on both sides, {}, {}", "value", AMOUNT_IN_WORDS, lag_in_words(lag)),
         )
-    )
+        for pairs in _pairs(pool, kinds)
+    ]
+    return pair_proposals(pl.concat(found))
 
 
 def match_equal_references(pool: Pool, *, kinds: tuple[str, ...], score: float) -> pl.DataFrame:
     """Propose the lines and the payments of one reference, amount and day as one counted match: nothing says which is which."""
     group = ["value", "currency", "amount_minor", "alike"]
-    pairs = _pairs(pool, kinds).filter(pl.col("n_alike") > 1).sort(*group, "rank")
-    grouped = pairs.group_by(group, maintain_order=True).agg(
-        pl.col("form").first(), pl.col("component").first(), lines=pl.col("item_id"), parts=pl.col("members").explode(empty_as_null=False), n=pl.len()
-    )
-    return pair_proposals(
-        grouped.select(
-            members=pl.concat_list("lines", "parts"),
-            score=pl.lit(score),
-            evidence=pl.format("{} equal lines against {} equal payments of {}, {}; nothing tells which is which", "n", "n", "value", AMOUNT_IN_WORDS),
+    found = []
+    for every in _pairs(pool, kinds):
+        pairs = every.filter(pl.col("n_alike") > 1).sort(*group, "rank")
+        grouped = pairs.group_by(group, maintain_order=True).agg(
+            pl.col("form").first(), pl.col("component").first(), lines=pl.col("item_id"), parts=pl.col("members").explode(empty_as_null=False), n=pl.len()
         )
-    )
+        found.append(
+            grouped.select(
+                members=pl.concat_list("lines", "parts"),
+                score=pl.lit(score),
+                evidence=pl.format("{} equal lines against {} equal payments of {}, {}; nothing tells which is which", "n", "n", "value", AMOUNT_IN_WORDS),
+            )
+        )
+    return pair_proposals(pl.concat(found))
 
 
-def _pairs(pool: Pool, kinds: tuple[str, ...]) -> pl.DataFrame:
-    """Pair the lines and offers of a reference and amount in order; `n_alike` counts the pairs whose payments lie a day apart or less."""
-    key = ["value", "currency", "amount_minor"]
+def _pairs(pool: Pool, kinds: tuple[str, ...]) -> Iterator[pl.DataFrame]:
+    """Pair the lines and offers of a reference and amount in order, a part of the references at a time."""
     values = pool.values(*kinds)
     posted = pool.postings().select("item_id", "currency", "amount_minor", "date", "occurred_at", says_refund=SAYS_REFUND).join(values, on="item_id")
     offered = pool.items.filter(pl.col("side").is_in(["stripe", "residual"]))
     # A transaction's components carry the same references: those of the lines bound what is looked at.
-    pointed = values.join(posted.select("value").unique(), on="value", how="semi")
-    named = variants(offered.join(pointed.select("item_id").unique(), on="item_id", how="semi")).join(pointed, left_on="key_id", right_on="item_id")
+    pointed = values.join(posted.select("value").unique(), on="value", how="semi").join(offered.select("item_id"), on="item_id", how="semi")
+    offered = offered.join(pointed.select("item_id").unique(), on="item_id", how="semi")
+    whole = ["stripe_account", "balance_transaction_id"]
+    for lines, named in in_parts(posted, pointed, key="value", rows_max=pool.settings.rows_per_part):
+        transactions = offered.join(named, on="item_id", how="semi").select(whole).unique()
+        offers = variants(offered.join(transactions, on=whole, how="semi")).join(named, left_on="key_id", right_on="item_id")
+        yield _pair_in_order(lines, offers)
+
+
+def _pair_in_order(posted: pl.DataFrame, named: pl.DataFrame) -> pl.DataFrame:
+    """Pair the lines and offers of each reference and amount; `n_alike` counts the pairs whose payments lie a day apart or less."""
+    key = ["value", "currency", "amount_minor"]
     # A refund posted with the wrong sign has the amount of its charge; it is no posting of the charge.
     fitting = posted.join(named.select(*key, "category", "component"), on=key).filter(
         ~(pl.col("says_refund") & (pl.col("category") == "charge") & (pl.col("component") == "gross"))

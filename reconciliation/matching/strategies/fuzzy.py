@@ -7,11 +7,14 @@ Worked: charge 49.90 for 'Ada Brown', INV-1042, on the 3rd; line 49.90 'BROWN, A
 alike, digits 1042 on both sides, posted 1 day later.
 """
 
+from collections.abc import Iterator
+
 import polars as pl
 
 from reconciliation.matching.assignment import assign_best
-from reconciliation.matching.blocking import block_equal_amounts, block_translated_amounts, stated_amounts, tokens
+from reconciliation.matching.blocking import block_equal_amounts, block_translated_amounts, list_tokens, stated_amounts
 from reconciliation.matching.pair_scorer import compare, load_weights, score
+from reconciliation.matching.parts import in_parts
 from reconciliation.matching.pool import PAYOUT_CATEGORIES, SAYS_REFUND, Pool, nothing, pair_proposals, variants
 
 LOG_ODDS_BEHIND_MAX = 6.0
@@ -20,17 +23,10 @@ TIE_BREAK = 1e-7
 
 def match_fuzzily(pool: Pool) -> pl.DataFrame:
     """Propose pairs of lines and components by the evidence of their texts and dates."""
-    compared = compare_candidates(pool)
-    if compared.is_empty():
+    good = [_good_pairs(compared, pool) for compared in _candidates(pool)]
+    if not good:
         return nothing(pool)
-    scored = score(compared, load_weights(pool.settings.pair_scorer))
-    # An amount alone is no evidence while others have it too: such lines are counted, not paired.
-    is_telling = (pl.col("name") != "missing") | ~pl.col("number").is_in(["missing", "other"]) | (pl.col("rivals") == "none") | pl.col("states_amount")
-    good = scored.filter(is_telling & (pl.col("score") >= pool.settings.fuzzy_score_min))
-    near_best = good.filter(
-        (pl.col("log_odds") >= pl.col("log_odds").max().over("item_id") - LOG_ODDS_BEHIND_MAX)
-        & (pl.col("log_odds") >= pl.col("log_odds").max().over("key_id") - LOG_ODDS_BEHIND_MAX)
-    ).with_columns(left=pl.col("item_id"), right=pl.col("key_id"), equally_good=pl.len().over("item_id", pl.col("score").round(6)))
+    near_best = _near_best(pl.concat(good).unique(["item_id", "key_id", "form"], keep="any").sort("item_id", "key_id", "form"))
     # Between equal candidates the earliest are taken: a hair off the score for each later one.
     place = [pl.col(name).rank("dense").over("currency", "amount_minor") for name in ("date", "date_stripe", "occurred_at")]
     ordered = near_best.with_columns(score=pl.col("score") - TIE_BREAK * pl.sum_horizontal(place).fill_null(0))
@@ -49,6 +45,24 @@ def match_fuzzily(pool: Pool) -> pl.DataFrame:
     )
 
 
+def _good_pairs(compared: pl.DataFrame, pool: Pool) -> pl.DataFrame:
+    """Keep the pairs that a controller would defend, of what was compared only what is needed to choose among them."""
+    scored = score(compared, load_weights(pool.settings.pair_scorer))
+    # An amount alone is no evidence while others have it too: such lines are counted, not paired.
+    is_telling = (pl.col("name") != "missing") | ~pl.col("number").is_in(["missing", "other"]) | (pl.col("rivals") == "none") | pl.col("states_amount")
+    return scored.filter(is_telling & (pl.col("score") >= pool.settings.fuzzy_score_min)).select(
+        "item_id", "key_id", "form", "members", "currency", "amount_minor", "date", "date_stripe", "occurred_at", "counterparty_stripe", "name", "number",
+        "log_odds", "score", "words",
+    )  # fmt: skip
+
+
+def _near_best(good: pl.DataFrame) -> pl.DataFrame:
+    """Keep what is nearly as good as the best pair of both its ends; more would only tie everything to everything."""
+    is_near = [pl.col("log_odds") >= pl.col("log_odds").max().over(name) - LOG_ODDS_BEHIND_MAX for name in ("item_id", "key_id")]
+    near = good.filter(pl.all_horizontal(is_near))
+    return near.with_columns(left=pl.col("item_id"), right=pl.col("key_id"), equally_good=pl.len().over("item_id", pl.col("score").round(6)))
+
+
 def _distinct(chosen: pl.DataFrame) -> pl.DataFrame:
     """Leave out equal purchases of one customer that no number tells apart: they are counted, not paired."""
     same = pl.col("number").is_in(["missing", "other"]) & (pl.col("name") == "same")
@@ -58,73 +72,97 @@ def _distinct(chosen: pl.DataFrame) -> pl.DataFrame:
 
 def compare_candidates(pool: Pool) -> pl.DataFrame:
     """Return the candidate pairs within the window, with the level of every comparison."""
+    compared = list(_candidates(pool))
+    if not compared:
+        return pl.DataFrame()
+    return pl.concat(compared).unique(["item_id", "key_id", "form"], keep="any").sort("item_id", "key_id", "form")
+
+
+def _candidates(pool: Pool) -> Iterator[pl.DataFrame]:
+    """Compare candidate pairs, a part of the amounts at a time; then those that the rates of a converted payment allow."""
+    yield from (compared for pairs in _paired(pool) if not (compared := _compare(pairs, pool)).is_empty())
+
+
+def _paired(pool: Pool) -> Iterator[pl.DataFrame]:
+    """Bring both ends of candidate pairs together."""
     lines, offers = _lines(pool), _offers(pool)
     if lines.is_empty() or offers.is_empty():
-        return pl.DataFrame()
-    limit = pool.settings.pairs_per_key_max
+        return
+    key, limit = ["currency", "amount_minor"], pool.settings.pairs_per_key_max
+    counts = lines.group_by(key).agg(n_lines=pl.len()).join(offers.group_by(key).agg(n_offers=pl.col("key_id").n_unique()), on=key, how="full", coalesce=True)
+    # An amount that stands on one side only has no pairs.
+    equal = (lines.join(offers, on=key, how="semi"), offers.join(lines, on=key, how="semi"))
+    for some in in_parts(*equal, key="amount_minor", rows_max=pool.settings.rows_per_part):
+        ends = _describe_lines(some[0], pool), _describe_offers(some[1], pool)
+        yield _join_ends(*ends, block_equal_amounts(*_tokens(*ends), pairs_max=limit), counts)
     converted = offers.filter(pl.col("low_minor") < pl.col("high_minor"))
-    pairs = pl.concat([block_equal_amounts(lines, offers, pairs_max=limit), block_translated_amounts(lines, converted, pairs_max=limit)]).unique(
-        maintain_order=True
+    if not converted.is_empty():
+        ends = _describe_lines(lines, pool), _describe_offers(converted, pool)
+        yield _join_ends(*ends, block_translated_amounts(*_tokens(*ends), pairs_max=limit), counts)
+
+
+def _tokens(lines: pl.DataFrame, offers: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """List the tokens of both ends with what else they are blocked by."""
+    return (
+        list_tokens(lines, row="line").join(lines.select("line", "currency", "amount_minor"), on="line"),
+        list_tokens(offers, row="offer").join(offers.select("offer", "currency", "amount_minor", "low_minor", "high_minor"), on="offer"),
     )
-    key = ["currency", "amount_minor"]
-    joined = (
-        pairs.join(lines.drop("tokens"), on="line", maintain_order="left")
-        .join(offers.drop("tokens", "currency").rename({"numbers": "numbers_stripe", "reference": "reference_stripe"}), on="offer", suffix="_stripe")
-        .join(lines.group_by(key).agg(n_lines=pl.len()), on=key, how="left")
-        .join(offers.group_by(key).agg(n_offers=pl.col("key_id").n_unique()), on=key, how="left")
+
+
+def _join_ends(lines: pl.DataFrame, offers: pl.DataFrame, pairs: pl.DataFrame, counts: pl.DataFrame) -> pl.DataFrame:
+    return (
+        pairs.join(lines, on="line", maintain_order="left")
+        .join(offers.drop("currency").rename({"numbers": "numbers_stripe", "reference": "reference_stripe"}), on="offer", suffix="_stripe")
+        .join(counts, on=["currency", "amount_minor"], how="left")
     )
+
+
+def _compare(pairs: pl.DataFrame, pool: Pool) -> pl.DataFrame:
     lag = (pl.col("date") - pl.col("date_stripe")).dt.total_days()
     in_window = pl.col("lag").is_between(-pool.settings.posting_lead_days, pool.settings.posting_lag_days)
-    inside = joined.with_columns(lag=lag).filter(in_window & ~(pl.col("says_refund") & pl.col("is_sale")))
+    inside = pairs.with_columns(lag=lag).filter(in_window & ~(pl.col("says_refund") & pl.col("is_sale")))
     return compare(
         inside.with_columns(
             pl.col("n_lines", "n_offers").fill_null(1),
             is_translated=pl.col("amount_minor") != pl.col("amount_minor_stripe"),
             states_amount=pl.col("stated").list.set_intersection("stated_stripe").list.len() > 0,
-        ).sort("item_id", "key_id", "form")
+        )
     )
 
 
 def _lines(pool: Pool) -> pl.DataFrame:
     returned = pool.values("journal")["item_id"]
     lines = pool.postings().filter(~pl.col("item_id").is_in(returned.implode()))
-    columns = [
-        "item_id",
-        "currency",
-        "amount_minor",
-        "date",
-        "counterparty",
-        "description",
-        "reference_text_line",
-        "numbers",
-        "stated",
-        "tokens",
-        "says_refund",
-    ]
-    known = (
-        _with_numbers(lines, pool)
-        .with_columns(stated=stated_amounts(pl.col("description")), says_refund=SAYS_REFUND)
-        .with_columns(tokens=tokens(pl.col("counterparty"), pl.col("numbers"), pl.col("stated")))
-    )
-    return known.select(columns).with_row_index("line")
+    return lines.select("item_id", "currency", "amount_minor", "date", "counterparty", "description", "reference")
+
+
+def _describe_lines(lines: pl.DataFrame, pool: Pool) -> pl.DataFrame:
+    known = _with_reference_text(_with_numbers(lines, pool), pool).with_columns(stated=stated_amounts(pl.col("description")), says_refund=SAYS_REFUND)
+    return known.drop("reference").with_row_index("line")
 
 
 def _offers(pool: Pool) -> pl.DataFrame:
     stripe = pool.side("stripe").filter(~pl.col("category").is_in(PAYOUT_CATEGORIES))
     forms = variants(stripe).filter((pl.col("component") == "gross") | (pl.col("form") == "net"))
-    columns = [
+    return forms.select(
         "key_id", "form", "members", "currency", "amount_minor", "low_minor", "high_minor", "date", "occurred_at", "counterparty", "description", "reference",
-        "numbers", "stated", "tokens", "is_sale",
-    ]  # fmt: skip
+        "presentment_text", is_sale=(pl.col("category") == "charge") & (pl.col("component") == "gross"),
+    )  # fmt: skip
+
+
+def _describe_offers(offers: pl.DataFrame, pool: Pool) -> pl.DataFrame:
     stated = (
         pl.when(pl.col("low_minor") < pl.col("high_minor")).then(pl.concat_list(pl.col("presentment_text"))).otherwise(pl.lit([], dtype=pl.List(pl.String)))
     )
-    known = (
-        _with_numbers(forms.rename({"key_id": "item_id"}), pool)
-        .rename({"item_id": "key_id"})
-        .with_columns(stated=stated, is_sale=(pl.col("category") == "charge") & (pl.col("component") == "gross"))
-    )
-    return known.with_columns(tokens=tokens(pl.col("counterparty"), pl.col("numbers"), pl.col("stated"))).select(columns).with_row_index("offer")
+    known = _with_numbers(offers.rename({"key_id": "item_id"}), pool).rename({"item_id": "key_id"}).with_columns(stated=stated)
+    return known.drop("presentment_text").with_row_index("offer")
+
+
+def _with_reference_text(lines: pl.DataFrame, pool: Pool) -> pl.DataFrame:
+    """Add `reference_text_line`, all invoice numbers of each line, its own document's among them."""
+    stated = pool.references.filter(pl.col("kind") == "invoice").join(lines.select("item_id"), on="item_id", how="semi").sort("item_id", "value")
+    texts = stated.group_by("item_id", maintain_order=True).agg(reference_text_line=pl.col("value").str.join(" "))
+    return lines.join(texts, on="item_id", how="left", maintain_order="left").with_columns(pl.col("reference_text_line").fill_null(""))
 
 
 def _with_numbers(frame: pl.DataFrame, pool: Pool) -> pl.DataFrame:

@@ -23,11 +23,14 @@ WINDOWS_DAYS = ((0, 2), (-1, 5))
 
 def match_interchangeable(pool: Pool) -> pl.DataFrame:
     """Propose counted matches of equal lines and payments: of one customer, or of nobody named."""
-    telling = pl.concat([pool.values("invoice", "stripe_id", "number"), pool.values("journal")])["item_id"].unique()
-    lines = pool.postings().filter(~pl.col("item_id").is_in(telling.implode())).with_columns(who=_who(pl.col("counterparty")))
+    lines = pool.postings()
+    for kind in ("invoice", "stripe_id", "number", "journal"):
+        lines = lines.join(pool.values(kind).select("item_id"), on="item_id", how="anti", maintain_order="left")
+    lines = lines.with_columns(who=_who(pl.col("counterparty")))
     form = pl.when(pl.col("channel").is_in(sorted(pool.net_channels))).then(pl.lit("net")).otherwise(pl.lit("single"))
     forms = variants(pool.side("stripe").filter(~pl.col("category").is_in(PAYOUT_CATEGORIES)))
-    offers = forms.filter((pl.col("form") == form) & (pl.col("component") == "gross")).with_columns(who=_who(pl.col("counterparty")))
+    offers = forms.filter((pl.col("form") == form) & (pl.col("component") == "gross")).join(lines, on=["currency", "amount_minor"], how="semi")
+    offers = offers.with_columns(who=_who(pl.col("counterparty")))
     named = _count(lines.filter(pl.col("who") != ""), offers, pool)
     taken = named.select(item_id=pl.col("members").explode(empty_as_null=False))
     free = offers.join(taken, left_on="key_id", right_on="item_id", how="anti").with_columns(who=pl.lit(""))

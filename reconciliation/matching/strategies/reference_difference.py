@@ -21,8 +21,6 @@ PAYOUT_OFF_SHARE_MAX = 0.5
 def match_reference_differences(pool: Pool) -> pl.DataFrame:
     """Propose pairs that share a unique reference but not the amount."""
     lines = pool.postings().filter(~pl.col("item_id").is_in(pool.values("journal")["item_id"].implode()))
-    numbers = pool.values("number").filter(pl.col("value").str.len_chars() >= DIGITS_MIN)
-    values = pl.concat([pool.values("stripe_id", "invoice"), numbers]).unique()
     is_net = pl.col("channel").is_in(sorted(pool.net_channels))
     offered = variants(pool.side("stripe")).filter(
         pl.when(is_net).then(pl.col("form") == "net").otherwise((pl.col("form") == "single") & (pl.col("component") == "gross"))
@@ -30,10 +28,12 @@ def match_reference_differences(pool: Pool) -> pl.DataFrame:
     # Sales, refunds or fees of a payout are no posting of the payout itself.
     parts_of_payouts = summary_lines(pool).filter(pl.col("said") != "")["item_id"]
     is_part = pl.col("value").str.starts_with("PO_") & pl.col("item_id").is_in(parts_of_payouts.implode())
+    own = _telling_values(pool, lines["item_id"])
+    shared = _telling_values(pool, offered["key_id"].unique()).join(own.select("value").unique(), on="value", how="semi")
     named_lines = (
-        lines.join(values, on="item_id").filter(~is_part).with_columns(n=pl.col("item_id").n_unique().over("value", "currency", pl.col("amount_minor").sign()))
+        lines.join(own, on="item_id").filter(~is_part).with_columns(n=pl.col("item_id").n_unique().over("value", "currency", pl.col("amount_minor").sign()))
     )
-    named_offers = offered.join(values, left_on="key_id", right_on="item_id").with_columns(
+    named_offers = offered.join(shared, left_on="key_id", right_on="item_id").with_columns(
         m=pl.col("key_id").n_unique().over("value", "currency", pl.col("amount_minor").sign())
     )
     pairs = named_lines.filter(pl.col("n") == 1).join(named_offers.filter(pl.col("m") == 1), on=["value", "currency"], suffix="_stripe")
@@ -54,3 +54,9 @@ def match_reference_differences(pool: Pool) -> pl.DataFrame:
             evidence=pl.format("{} on both sides and only there, amounts differ, {}", "value", lag_in_words(pl.col("lag"))),
         )
     )
+
+
+def _telling_values(pool: Pool, items: pl.Series) -> pl.DataFrame:
+    """Return `item_id, value` of the references of some items that hardly two payments have."""
+    own = [pool.values(*kinds).join(items.to_frame("item_id"), on="item_id", how="semi") for kinds in (("stripe_id", "invoice"), ("number",))]
+    return pl.concat([own[0], own[1].filter(pl.col("value").str.len_chars() >= DIGITS_MIN)]).unique()

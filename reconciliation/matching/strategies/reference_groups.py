@@ -9,6 +9,7 @@ Worked: order SO-77 paid in two charges of 60.00 and 40.00, posted as one line o
 
 import polars as pl
 
+from reconciliation.matching.parts import in_parts
 from reconciliation.matching.pool import PAYOUT_CATEGORIES, Pool, pair_proposals
 
 MEMBERS_MAX = 20
@@ -23,7 +24,9 @@ def match_reference_groups(pool: Pool) -> pl.DataFrame:
     posted_lines = pool.postings().filter(~pl.col("item_id").is_in(ours.implode())).with_columns(unit=pl.col("label"))
     lines = posted_lines.join(named, on="item_id").select(columns)
     offered = pool.side("stripe").filter(~pl.col("category").is_in(PAYOUT_CATEGORIES)).with_columns(unit=pl.col("balance_transaction_id"))
-    stripe = offered.join(named, on="item_id").select(columns)
+    stripe = offered.join(named.join(lines.select("value").unique(), on="value", how="semi"), on="item_id").select(columns)
+    parts = [_with_equal_totals(*part) for part in in_parts(lines, stripe, key="value", rows_max=pool.settings.rows_per_part)]
+    lines, stripe = (pl.concat(side) for side in zip(*parts, strict=True))
     posted = _sums(lines).rename({"items": "lines", "total": "posted"})
     gross = _sums(stripe.filter(pl.col("component") == "gross")).with_columns(form=pl.lit("gross amounts"))
     net = _sums(stripe).with_columns(form=pl.lit("amounts net of fees"))
@@ -43,6 +46,22 @@ def match_reference_groups(pool: Pool) -> pl.DataFrame:
             ),
         )
     )
+
+
+def _with_equal_totals(lines: pl.DataFrame, stripe: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Keep the references whose lines and components come to the same total and are few enough: hardly any, so that the rest is done for them alone."""
+    key, is_gross = ["currency", "value"], pl.col("component") == "gross"
+    posted = lines.group_by(key).agg(posted=pl.col("amount_minor").sum(), n_lines=pl.len())
+    offered = stripe.group_by(key).agg(
+        gross=pl.col("amount_minor").filter(is_gross).sum(), net=pl.col("amount_minor").sum(), n_gross=is_gross.sum(), n=pl.len()
+    )
+    both = posted.join(offered, on=key)
+    fits = [
+        (pl.col(total) == pl.col("posted")) & (pl.col(count) + pl.col("n_lines")).is_between(3, MEMBERS_MAX)
+        for total, count in (("gross", "n_gross"), ("net", "n"))
+    ]
+    equal = both.filter(pl.any_horizontal(fits)).select(key)
+    return lines.join(equal, on=key, how="semi"), stripe.join(equal, on=key, how="semi")
 
 
 def _sums(frame: pl.DataFrame) -> pl.DataFrame:

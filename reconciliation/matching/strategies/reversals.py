@@ -21,7 +21,9 @@ def match_named_reversals(pool: Pool) -> pl.DataFrame:
         own=pl.col("reverses").str.to_uppercase().str.replace_all("[^A-Z0-9]", ""), opposite=-pl.col("amount_minor")
     )
     key = ["account", "currency", "own"]
-    posted = _ranked(ledger, [*key, "amount_minor"])
+    # Few lines reverse others: those they name bound what is looked at.
+    named = ledger.join(reversing.select(*key, amount_minor="opposite").unique(), on=[*key, "amount_minor"], how="semi")
+    posted = _ranked(named, [*key, "amount_minor"])
     pairs = _ranked(reversing, [*key, "opposite"]).join(posted, left_on=[*key, "opposite", "rank"], right_on=[*key, "amount_minor", "rank"], suffix="_posted")
     return pair_proposals(
         pairs.filter(pl.col("item_id") != pl.col("item_id_posted")).select(
@@ -54,7 +56,7 @@ def match_stripe_reversals(pool: Pool) -> pl.DataFrame:
     """Propose Stripe items that cancel and belong to one payout, dispute, charge or reserve movement."""
     gross = pool.side("stripe").filter(pl.col("component").is_in(["gross", ""]))
     old_enough = (pl.lit(pool.cut_off_on) - pl.col("date")).dt.total_days() >= pool.settings.unrecorded_pair_age_days
-    by_payout = gross.filter(pl.col("payout_id").ne("") & (pl.col("type").str.contains(PAYOUT_TYPES) | (pl.col("leg") == "cash"))).with_columns(
+    by_payout = gross.filter(pl.col("payout_id").ne("") & (pl.col("type").cast(pl.String).str.contains(PAYOUT_TYPES) | (pl.col("leg") == "cash"))).with_columns(
         link=pl.when(pl.col("leg") == "cash").then("payout_id").otherwise("source_id"), why=pl.lit("one payout and its return")
     )
     by_dispute = gross.filter(pl.col("category").is_in(["dispute", "dispute_reversal"])).with_columns(
@@ -64,7 +66,7 @@ def match_stripe_reversals(pool: Pool) -> pl.DataFrame:
         pl.col("charge_id").ne("") & pl.col("category").is_in(["charge", "refund", "charge_failure", "refund_failure", "partial_capture_reversal"]) & old_enough
     )
     by_charge = charges.with_columns(link=pl.col("charge_id"), why=pl.lit("one charge, given back in full"))
-    reserves = gross.filter((pl.col("source_id") == "") & pl.col("type").str.contains("reserve|hold|release"))
+    reserves = gross.filter((pl.col("source_id") == "") & pl.col("type").cast(pl.String).str.contains("reserve|hold|release"))
     by_reserve = reserves.with_columns(
         link=pl.concat_str(["type", pl.col("occurred_at").dt.to_string("iso")], separator="|"), why=pl.lit("one movement between two parts of the balance")
     )
