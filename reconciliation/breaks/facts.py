@@ -9,6 +9,7 @@ from datetime import date
 
 import polars as pl
 
+from reconciliation.breaks.neighbors import Neighborhood, relate_to_neighbors
 from reconciliation.normalize.translation import add_translation_band
 from reconciliation.rates import Rates
 from reconciliation.schemas.items import AmbiguousItem
@@ -56,6 +57,7 @@ def gather_facts(around: Surroundings) -> pl.DataFrame:
         age_days=(pl.lit(around.cut_off_on) - pl.col("date")).dt.total_days(),
         days_overdue=(pl.lit(around.cut_off_on) - pl.coalesce("expected_on", "date")).dt.total_days(),
     )
+    neighborhood = Neighborhood(around.items, around.members, still_open)
     gross_open = still_open.filter((pl.col("component") == "gross") & (pl.col("side") == "stripe") & (pl.col("leg") == "books"))
     facts = facts.with_columns(
         has_open_gross=pl.col("balance_transaction_id").is_in(gross_open["balance_transaction_id"].implode()) & (pl.col("balance_transaction_id") != "")
@@ -66,7 +68,7 @@ def gather_facts(around: Surroundings) -> pl.DataFrame:
         .unique()
     )
     facts = facts.with_columns(has_arrived=(pl.col("leg") == "books") & pl.col("payout_id").is_in(arrived.implode()) & (pl.col("category") == "payout"))
-    for part in (_repeated(around, still_open), _other_side(around, still_open), _differences(around, still_open), _neighbours(around, still_open)):
+    for part in (_repeated(around, still_open), _other_side(around, still_open), _differences(around, still_open), relate_to_neighbors(neighborhood)):
         facts = facts.join(part, on=["leg", "item_id"], how="left")
     unclear = around.ambiguous.select("leg", "item_id", ambiguous_group=pl.col("group").cast(pl.String), ambiguity="evidence")
     facts = facts.join(unclear, on=["leg", "item_id"], how="left").with_columns(pl.col("ambiguous_group", "ambiguity").fill_null(""))
@@ -103,7 +105,7 @@ def _repeated(around: Surroundings, still_open: pl.DataFrame) -> pl.DataFrame:
             around.items.filter((pl.col("leg") == "books") & (pl.col("side") == "stripe") & (pl.col("component") == "gross")).select(around.evidence.columns),
         ]
     )
-    columns = ["item_id", "side", "currency", "amount_minor", "date", "account", "counterparty", "description", "category", "document"]
+    columns = ["item_id", "side", "currency", "amount_minor", "date", "occurred_at", "account", "counterparty", "description", "category", "document"]
     is_matched = pl.col("item_id").is_in(around.members["item_id"].implode())
     mine = own.select("leg", *columns).with_columns(is_matched=pl.lit(value=False))
     # An entry of ours that was posted twice carries its id twice, often as its document number too.
@@ -121,9 +123,12 @@ def _repeated(around: Surroundings, still_open: pl.DataFrame) -> pl.DataFrame:
         .join(others.join(shared, on="item_id").filter(own_documents), on=["side", "currency", "amount_minor", "value", "category"], suffix="_other")
     )  # fmt: skip
     by_text = mine.filter((pl.col("counterparty") != "") & (pl.col("side") == "ledger")).join(others, on=text, suffix="_other")
+    # Of two charges of a day the later one is the repetition; ids, which know nothing of time, decide only where no instant does.
+    is_before = pl.coalesce(pl.col("occurred_at_other") - pl.col("occurred_at"), pl.duration()) < pl.duration()
+    is_same_instant = pl.coalesce(pl.col("occurred_at_other") - pl.col("occurred_at"), pl.duration()) == pl.duration()
+    comes_first = is_before | (is_same_instant & (pl.col("item_id_other") < pl.col("item_id")))
     earlier = (pl.col("item_id_other") != pl.col("item_id")) & (
-        (pl.col("date_other") < pl.col("date"))
-        | ((pl.col("date_other") == pl.col("date")) & (pl.col("is_matched_other") | (pl.col("item_id_other") < pl.col("item_id"))))
+        (pl.col("date_other") < pl.col("date")) | ((pl.col("date_other") == pl.col("date")) & (pl.col("is_matched_other") | comes_first))
     )
     near = (pl.col("date") - pl.col("date_other")).dt.total_days() <= NEAR_DAYS
     same_account = (pl.col("account") == pl.col("account_other")) | (pl.col("side") == "stripe")
@@ -160,25 +165,6 @@ def _other_side(around: Surroundings, still_open: pl.DataFrame) -> pl.DataFrame:
         facts.join(pointed, on=["leg", "item_id"], how="left")
         .join(on_other_account.with_columns(is_on_other_account=pl.lit(value=True)), on=["leg", "item_id"], how="left")
         .select("leg", "item_id", "n_equal_other_side", "has_reference_other_side", "is_reversed_sign", "is_on_other_account")
-    )
-
-
-def _neighbours(around: Surroundings, still_open: pl.DataFrame) -> pl.DataFrame:
-    """Relate each open item to others of its sort: which share of those of its day, and of those since, is matched.
-
-    Whoever has posted the payments after this one has hardly yet to post this one.
-    """
-    sort = ["leg", "side", "currency", "category", "component"]
-    matched = around.members.select("leg", "item_id", is_matched=pl.lit(value=True))
-    known = around.items.filter(pl.col("side").is_in(["stripe", "ledger", "bank"])).join(matched, on=["leg", "item_id"], how="left")
-    days = known.group_by(*sort, "date").agg(n=pl.len(), posted=pl.col("is_matched").sum()).sort(*sort, "date")
-    since = days.with_columns(n_since=pl.col("n").cum_sum(reverse=True).over(sort), posted_since=pl.col("posted").cum_sum(reverse=True).over(sort))
-    placed = still_open.select("item_id", *sort, "date").join(since, on=[*sort, "date"])
-    return placed.select(
-        "leg",
-        "item_id",
-        share_matched_same_day=pl.when(pl.col("n") > 1).then(pl.col("posted") / (pl.col("n") - 1)),
-        share_matched_since=pl.when(pl.col("n_since") > 1).then(pl.col("posted_since") / (pl.col("n_since") - 1)),
     )
 
 

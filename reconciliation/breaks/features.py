@@ -1,20 +1,33 @@
-"""Facts -> the features the classifier sees, one row per break. Facts only: never ids, names or row order."""
+"""Facts -> the features the classifier sees, one row per break. Facts only: never ids, names or row order.
+
+Nor what tells one trade from another (kind, category and component of a break, weekends, round amounts, the usual amount), nor the facts by which rules already call
+an error one (a repetition, a reversed sign, an amount), which are in `possible_causes`: both taught habits of the companies that were learned from,
+and misled about families and mechanisms never seen (`DECISIONS.md`). What excuses a break (rates, rounding, an accrual) is told in full.
+"""
 
 import polars as pl
 
 NUMERIC = [
-    "age_days", "days_beyond_usual_lag", "days_overdue", "amount_to_median", "n_equal_same_side", "n_equal_other_side", "n_items",
-    "difference_share", "difference_minor_a_member", "days_to_cut_off_of_month", "months_carried",
+    "age_days", "days_overdue", "n_equal_same_side", "n_equal_other_side", "days_to_cut_off_of_month", "months_carried",
     "share_matched_same_day", "share_matched_since",
+    "nearest_other_side", "nearest_reversed", "nearest_to_day", "nearest_to_reversed_day", "open_other_side_to_own",
 ]  # fmt: skip
-BOOLEAN = [
-    "has_reference", "has_counterparty", "is_repeated", "has_reference_other_side", "is_reversed_sign", "is_on_other_account", "is_converted",
-    "is_within_rates", "is_digit_swap", "is_rounding", "is_accrual", "is_weekend", "is_round_amount", "is_debit",
-]  # fmt: skip
-CATEGORICAL = ["kind", "category", "component", "possible_causes"]
-POSSIBLE_BOTH, POSSIBLE_EXPECTED, POSSIBLE_EXCEPTION = "both", "expected", "exception"
+BOOLEAN = ["has_counterparty", "has_reference_other_side", "is_within_rates", "is_rounding", "is_accrual", "is_debit"]
+CATEGORICAL = ["possible_causes"]
+POSSIBLE_BOTH, POSSIBLE_EXPECTED, POSSIBLE_EXCEPTION, POSSIBLE_UNKNOWN = "both", "expected", "exception", "unknown"
 """Which causes the facts allow (`breaks.kinds`); what rules know of kinds of business that no training company resembles."""
 FEATURES = [*NUMERIC, *BOOLEAN, *CATEGORICAL]
+WATCHED_NUMERIC = ["n_items", "amount_to_median", "difference_share"]
+WATCHED_BOOLEAN = [
+    "has_reference", "is_repeated", "is_reversed_sign", "is_on_other_account", "is_converted", "is_digit_swap", "is_weekend", "is_round_amount",
+]  # fmt: skip
+WATCHED_CATEGORICAL = ["kind", "category", "component"]
+WATCHED = [*WATCHED_NUMERIC, *WATCHED_BOOLEAN, *WATCHED_CATEGORICAL]
+"""What no score depends on and drift is told from all the same: an unfamiliar company shows in its habits."""
+LATENESS = [
+    "age_days", "days_overdue", "days_to_cut_off_of_month", "months_carried", "share_matched_same_day", "share_matched_since",
+]  # fmt: skip
+"""What tells late from lost; missing where being late is no possible cause: a charge that was made twice is one on its first day."""
 
 
 def compute_features(items: pl.DataFrame, *, period_first_day: pl.Expr) -> pl.DataFrame:
@@ -25,33 +38,33 @@ def compute_features(items: pl.DataFrame, *, period_first_day: pl.Expr) -> pl.Da
         period_first_day: first day of the period that is reconciled.
 
     Returns:
-        `break_id` and `FEATURES`; numeric as Float64, boolean as Boolean, categorical as String.
+        `break_id`, `FEATURES` and `WATCHED`; numeric as Float64, boolean as Boolean, categorical as String.
     """
     median = pl.col("amount_minor").abs().median().over("leg", "currency")
-    largest = items.sort(pl.col("amount_minor").abs(), "item_id", descending=[True, False]).unique("break_id", keep="first", maintain_order=True)
     sizes = items.group_by("break_id").agg(n_items=pl.len())
+    largest = items.sort(pl.col("amount_minor").abs(), "item_id", descending=[True, False]).unique("break_id", keep="first", maintain_order=True)
     months = (
         (period_first_day.dt.year() - pl.col("date").dt.year()) * 12 + period_first_day.dt.month().cast(pl.Int32) - pl.col("date").dt.month().cast(pl.Int32)
     )
     computed = largest.join(sizes, on="break_id").with_columns(
-        days_beyond_usual_lag=pl.col("age_days") - pl.col("usual_lag_days"),
-        amount_to_median=pl.col("amount_minor").abs() / pl.max_horizontal(median, pl.lit(1)),
-        difference_minor_a_member=pl.when(pl.col("side") == "residual").then(pl.col("amount_minor").abs() / pl.max_horizontal("n_members", pl.lit(1))),
         days_to_cut_off_of_month=pl.col("age_days").clip(0, 31),
         months_carried=months.clip(0, 24),
+        amount_to_median=pl.col("amount_minor").abs() / pl.max_horizontal(median, pl.lit(1)),
         has_reference=pl.col("reference") != "",
-        has_counterparty=pl.col("counterparty") != "",
         is_weekend=pl.col("date").dt.weekday() >= 6,
         is_round_amount=pl.col("amount_minor") % 1000 == 0,
+        has_counterparty=pl.col("counterparty") != "",
         is_debit=pl.col("amount_minor") < 0,
     )
+    may_be_late = pl.col("possible_causes") != POSSIBLE_EXCEPTION
     return (
         computed.with_columns(possible_causes=possible_causes())
+        .with_columns(pl.when(may_be_late).then(pl.col(name)) for name in LATENESS)
         .select(
             "break_id",
-            *(pl.col(name).cast(pl.Float64) for name in NUMERIC),
-            *(pl.col(name).cast(pl.Boolean).fill_null(value=False) for name in BOOLEAN),
-            *(pl.col(name).cast(pl.String).fill_null("") for name in CATEGORICAL),
+            *(pl.col(name).cast(pl.Float64) for name in [*NUMERIC, *WATCHED_NUMERIC]),
+            *(pl.col(name).cast(pl.Boolean).fill_null(value=False) for name in [*BOOLEAN, *WATCHED_BOOLEAN]),
+            *(pl.col(name).cast(pl.String).fill_null("") for name in [*CATEGORICAL, *WATCHED_CATEGORICAL]),
         )
         .sort("break_id")
     )
@@ -60,7 +73,9 @@ def compute_features(items: pl.DataFrame, *, period_first_day: pl.Expr) -> pl.Da
 def possible_causes() -> pl.Expr:
     """Say which causes are open to an item with `expected_cause` and `exception_cause`."""
     return (
-        pl.when(pl.col("exception_cause") == "")
+        pl.when((pl.col("exception_cause") == "") & (pl.col("expected_cause") == ""))
+        .then(pl.lit(POSSIBLE_UNKNOWN))
+        .when(pl.col("exception_cause") == "")
         .then(pl.lit(POSSIBLE_EXPECTED))
         .when(pl.col("expected_cause") == "")
         .then(pl.lit(POSSIBLE_EXCEPTION))

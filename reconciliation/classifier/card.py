@@ -73,8 +73,9 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _describe_model(manifest: dict[str, Any]) -> str:
     pairs = ", ".join(f"`{term}`" for term in manifest["terms"] if " & " in term)
     names = ", ".join(f"`{feature['name']}`" for feature in manifest["features"])
+    boosted = f"{manifest['boosted_share']:.0%}".replace("%", " %")
     return (
-        f"An additive model (the mean of an explainable boosting machine and a logistic regression on binned features) of {len(manifest['features'])} features and at most ten pairs of features, stored as plain "
+        f"An additive model (the weighted mean of an explainable boosting machine, {boosted}, and a logistic regression on binned features) of {len(manifest['features'])} features, stored as plain "
         "tables: the score of a break is the sum of one number per "
         f"table, so the reasons shown are the whole calculation. Seed {manifest['seed']}.\n\n"
         f"Features: {names}.\n\nPairs: {pairs or 'none'}."

@@ -2,8 +2,8 @@
 
 Contenders learn from the same companies, are calibrated on the same later block and are judged on the same breaks: companies like those
 learned from, families never seen, and mechanisms never seen (the exceptions whose cause no learned company ever had, among the held-out
-families' ordinary breaks). The reference is boosting that may learn from the other companies of the judged families
-too: what could be known of this very world from as many rows as there are.
+families' ordinary breaks). The reference is boosting that may learn from other companies of the judged families too, and from all breaks of
+companies that nothing else uses (`classifier.collecting`): what could be known of this very world from as many rows as there are.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,17 +14,20 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from reconciliation.breaks.features import WATCHED
 from reconciliation.breaks.kinds import choose_cause
 from reconciliation.classifier.calibration import Calibration, brier_score, expected_calibration_error
 from reconciliation.classifier.evaluation import RECALL_LEVEL, Flags, average_precision, clear_rate_at_recall
 from reconciliation.classifier.scoring import KEY_COLUMNS, score_frame
 from reconciliation.classifier.training import CALIBRATE, HELD_OUT, LEARN, STOP, TEST
 from reconciliation.classifier.versions import ModelVersion
+from reconciliation.learning.additive import feature_types
 from reconciliation.learning.calibrator import fit_calibration
-from reconciliation.learning.probes import fit_across, fit_logistic
+from reconciliation.learning.probes import Across, fit_across, fit_logistic
 from reconciliation.learning.tables import Floats
 
 CLEAR_RATES = (0.80, 0.90)
+CURVE = (0.25, 0.5, 1.0)
 RULES, LOGISTIC, CHAMPION, REFERENCE = "rules only", "logistic regression", "this version", "reference"
 IN_FAMILY, HELD_OUT_FAMILIES, UNSEEN = "in-family", "held-out families", "unseen mechanisms"
 SEGMENTS = ("family", "kind", "amount_decade", "period")
@@ -45,12 +48,14 @@ class Comparison:
         shares: set -> figure -> (version - rules) / (reference - rules); None where the reference is no better than the rules.
         against_rules: one row per segment with enough exceptions: recall of both at 80 % cleared and the bootstrap interval of the difference.
         reference_rows: how many rows the reference learned from, at most.
+        curve: what the reference reaches with a quarter, half and all of its companies: `rows, set, pr_auc, recall_at_80`.
     """
 
     figures: Mapping[str, Mapping[str, Mapping[str, Any]]]
     shares: Mapping[str, Mapping[str, float | None]]
     against_rules: tuple[Mapping[str, Any], ...]
     reference_rows: int
+    curve: tuple[Mapping[str, Any], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -59,19 +64,22 @@ class Comparison:
             "share_of_reference": {name: dict(values) for name, values in self.shares.items()},
             "against_rules": [dict(row) for row in self.against_rules],
             "reference_rows": self.reference_rows,
+            "reference_curve": [dict(row) for row in self.curve],
         }
 
 
-def compare_models(model: ModelVersion, examples: pl.DataFrame) -> Comparison:
+def compare_models(model: ModelVersion, examples: pl.DataFrame, *, others: pl.DataFrame | None = None) -> Comparison:
     """Compare a version with rules alone, logistic regression and the reference.
 
     Args:
         model: the version.
         examples: labeled breaks with `role`, as training wrote them.
+        others: labeled breaks of companies that are not among the examples, for the reference; see `collecting.read_parts`.
     """
     decade = pl.col("amount_minor").abs().clip(lower_bound=1).log10().floor().cast(pl.Int64).cast(pl.String)
     frame = examples.with_columns(amount_decade=pl.lit("10^") + decade).with_row_index("row")
-    contenders = score_contenders(model, frame)
+    references = [fit_reference(model, frame, others, share=share) for share in (CURVE if others is not None else (1.0,))]
+    contenders = score_contenders(model, frame, references[-1].probabilities)
     sets = divide_sets(frame)
     figures = {
         name: {contender: measure_contender(part, probabilities[part["row"].to_numpy()]) for contender, probabilities in contenders.items()}
@@ -86,7 +94,23 @@ def compare_models(model: ModelVersion, examples: pl.DataFrame) -> Comparison:
         for name in (IN_FAMILY, HELD_OUT_FAMILIES)
         for row in compare_segments(sets[name], contenders[CHAMPION][sets[name]["row"].to_numpy()], contenders[RULES][sets[name]["row"].to_numpy()])
     ]
-    return Comparison(figures, shares, tuple(rows), frame.height - frame.height // 5)
+    curve = tuple(
+        {"rows": reference.rows, "set": name, **{key: measured[key] for key in ("pr_auc", "recall_at_80")}}
+        for reference in references
+        for name, part in sets.items()
+        for measured in [measure_contender(part, reference.probabilities[part["row"].to_numpy()])]
+    )
+    return Comparison(figures, shares, tuple(rows), references[-1].rows, curve)
+
+
+def fit_reference(model: ModelVersion, frame: pl.DataFrame, others: pl.DataFrame | None, *, share: float) -> Across:
+    """Fit the reference on a share of the companies that it may learn from; each half of the examples is judged by a fit on the other.
+
+    It reads what is only watched too: what could be known is not bounded by what a version was given to know.
+    """
+    watched = frame.select(name for name in WATCHED if name in frame.columns and name not in {feature.name for feature in model.tables.features})
+    features = (*model.tables.features, *feature_types(watched, keys=()))
+    return fit_across(frame, features=features, seed=SEED, folds=5 if others is None else 2, others=others, share=share)
 
 
 def divide_sets(frame: pl.DataFrame) -> dict[str, pl.DataFrame]:
@@ -101,12 +125,11 @@ def divide_sets(frame: pl.DataFrame) -> dict[str, pl.DataFrame]:
     }
 
 
-def score_contenders(model: ModelVersion, frame: pl.DataFrame) -> dict[str, Floats]:
-    """Return every contender's calibrated probabilities of all rows."""
+def score_contenders(model: ModelVersion, frame: pl.DataFrame, across: Floats) -> dict[str, Floats]:
+    """Return every contender's calibrated probabilities of all rows; `across` are the reference's, not calibrated yet."""
     features = model.tables.features
     wanted = [column for column in frame.columns if column in KEY_COLUMNS or column in {feature.name for feature in features}]
     learn, labels = frame.filter(pl.col("role").is_in([LEARN, STOP])), frame["is_true_exception"]
-    across = fit_across(frame, labels, groups=frame["world"], features=features, seed=SEED)
     raw: dict[str, Floats] = {
         RULES: rule_scores(frame),
         LOGISTIC: fit_logistic(learn, learn["is_true_exception"], frame, features=features),
@@ -120,10 +143,14 @@ def score_contenders(model: ModelVersion, frame: pl.DataFrame) -> dict[str, Floa
 
 
 def rule_scores(frame: pl.DataFrame) -> Floats:
-    """Rank breaks as a controller's rules would: what can only be an exception first, then what is later than usual, what can only be expected last."""
+    """Rank breaks as a controller's rules would: what can only be an exception first, then what is later than usual, what can only be expected last.
+
+    What no rule has a cause for is as open as what may be both.
+    """
     lateness = pl.col("days_beyond_usual_lag").fill_null(pl.col("age_days")).fill_null(0.0)
     both = 1.0 + 1.0 / (1.0 + (-lateness / 5.0).exp())
-    score = pl.when(pl.col("exception_cause") == "").then(0.0).when(pl.col("expected_cause") == "").then(3.0).otherwise(both)
+    no_exception, no_expected = pl.col("exception_cause") == "", pl.col("expected_cause") == ""
+    score = pl.when(no_exception & ~no_expected).then(0.0).when(no_expected & ~no_exception).then(3.0).otherwise(both)
     return frame.select(score.cast(pl.Float64).alias("score"))["score"].to_numpy()
 
 
@@ -259,8 +286,13 @@ def render_comparison(comparison: Comparison) -> list[str]:
         "",
         f"Against the rules, recall at 80 % cleared, in {len(comparison.against_rules)} segments of {SEGMENT_EXCEPTIONS_MIN} exceptions or more: significantly below in {len(below)}"
         + "".join(f"; {row['set']} {row['segment']} {row['value']} {row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]" for row in below),
-        f"The reference is boosting on all other companies, the judged families included ({comparison.reference_rows:,} rows): not the millions of rows that would bound it.",
+        f"The reference is boosting on other companies, the judged families included, {comparison.reference_rows:,} rows.",
     ]
+    if len({row["rows"] for row in comparison.curve}) > 1:
+        lines.append("What more rows change, reference with a quarter, half and all of its companies:")
+        for name in names:
+            points = [f"{row['rows']:,} rows {_say(row['pr_auc'])} / {_say(row['recall_at_80'])}" for row in comparison.curve if row["set"] == name]
+            lines.append(f"  {name}, PR-AUC / recall at 80 % cleared: " + "; ".join(points))
     return lines
 
 

@@ -107,10 +107,12 @@ def find_drift(reference: Reference, month: pl.DataFrame, before: pl.DataFrame |
     """
     if month.height < ROWS_MIN:
         return ()
-    counted = count_bins(month, reference.axes)
-    strange = [name for name, axis in reference.axes.items() if axis.categories is not None and counted[name][-1] > UNKNOWN_SHARE_MAX * month.height]
+    # A month of an earlier version may lack what is only watched.
+    axes = {name: axis for name, axis in reference.axes.items() if name in month.columns and (before is None or name in before.columns)}
+    counted = count_bins(month, axes)
+    strange = [name for name, axis in axes.items() if axis.categories is not None and counted[name][-1] > UNKNOWN_SHARE_MAX * month.height]
     unknown = (f"values that the model never met in {', '.join(strange)}",) if strange else ()
-    earlier = count_bins(before, reference.axes) if before is not None and before.height >= ROWS_MIN else None
+    earlier = count_bins(before, axes) if before is not None and before.height >= ROWS_MIN else None
     return (*unknown, *_beyond(reference, counted, earlier))
 
 
@@ -139,7 +141,7 @@ def _beyond(reference: Reference, month: Mapping[str, Floats], before: Mapping[s
     if before is not None:
         comparisons.append(("the month before", before, reference.own))
     for other, expected, limits in comparisons:
-        index = {name: stability_index(month[name], expected[name]) for name in reference.axes}
+        index = {name: stability_index(month[name], expected[name]) for name in month}
         moved = sorted(name for name, value in index.items() if value > limits[name])
         if SCORE in moved:
             alarms.append(f"the probabilities are unlike those of {other} (stability index {index[SCORE]:.2f}, limit {limits[SCORE]:.2f})")

@@ -30,7 +30,7 @@ TIMING_DAYS_MAX = 60
 UNCLEARABLE = ("ambiguous_match", "opening_difference", "currency_difference", "period_difference")
 DAYS_A_MONTH = 30
 _SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
-    **dict.fromkeys(["break_id", "period", "cause", "nature", "currency", "disposition", "why_not"], pl.String),
+    **dict.fromkeys(["break_id", "period", "kind", "cause", "nature", "currency", "disposition", "why_not"], pl.String),
     "amount_minor": pl.Int64,
     **dict.fromkeys(["is_true_exception", "is_audited", "is_clearable_kind"], pl.Boolean),
     **dict.fromkeys(NUMERIC, pl.Float64),
@@ -91,7 +91,8 @@ def read_own_months(lake: Lake, book: str, *, before: str) -> list[OwnMonth]:
         if "audit_sample" not in tables:
             continue  # A month of a version without a policy.
         breaks, features, sample, open_items = (lake.load(tables[name]) for name in ("breaks", "features", "audit_sample", "open_items"))
-        months.append(OwnMonth(period, breaks, features, sample, open_items["item_id"]))
+        if set(FEATURES) <= set(features.columns):  # Else it was judged by other features, and no version of today can be judged on it.
+            months.append(OwnMonth(period, breaks, features, sample, open_items["item_id"]))
     return months
 
 
@@ -168,7 +169,9 @@ def add_own_examples(examples: pl.DataFrame, own: pl.DataFrame) -> pl.DataFrame:
     simulated = examples.drop("role", strict=False).with_columns(label_source=pl.lit("simulated"))
     texts = [name for name in simulated.columns if name not in own.columns and simulated.schema[name] == pl.String]
     exception = pl.when(pl.col("possible_causes") != "expected").then("true_cause").otherwise(pl.lit(""))
-    filled = own.with_columns(*(pl.lit("").alias(name) for name in texts), is_named=pl.lit(value=True)).with_columns(
+    unknown = [name for name in simulated.columns if name not in [*own.columns, *texts, "is_named"]]
+    blank = [*(pl.lit("").alias(name) for name in texts), *(pl.lit(None).alias(name) for name in unknown)]
+    filled = own.with_columns(*blank, is_named=pl.lit(value=True)).with_columns(
         expected_cause=pl.when(pl.col("is_true_exception")).then(pl.lit("")).otherwise("true_cause"), exception_cause=exception
     )
     return pl.concat([simulated, filled.select(pl.col(name).cast(dtype) for name, dtype in simulated.schema.items())])

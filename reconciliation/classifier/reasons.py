@@ -38,43 +38,43 @@ class Words:
 
 
 WORDS: dict[str, Words] = {
-    "age_days": Words("Open for {value} days at the cut-off", "Its age is unknown"),
-    "days_beyond_usual_lag": Words("{value} days beyond the time nearly all postings take here", "Postings here have no usual delay yet"),
-    "days_overdue": Words("{value} days past the day the money was expected", "Stripe names no day on which to expect the money"),
-    "amount_to_median": Words("{value} times the usual open amount", "There is no usual amount to compare with", "decimal"),
+    "age_days": Words("Open for {value} days at the cut-off", "How long it is open does not matter here"),
+    "days_overdue": Words("{value} days past the day the money was expected", "When the money was expected does not matter here"),
     "n_equal_same_side": Words("Open lines of this counterparty with the same amount: {value}", "No line of this counterparty has the same amount"),
     "n_equal_other_side": Words("Open lines on the other side with the same amount: {value}", "No line on the other side has the same amount"),
-    "n_items": Words("Open items that belong together here: {value}", "It stands alone"),
-    "difference_share": Words("The difference is {value} of the amount", "It is no difference within a match", "percent"),
-    "difference_minor_a_member": Words(
-        "The difference per posting, in smallest units of the currency: {value}", "It is no difference within a match", "decimal"
+    "days_to_cut_off_of_month": Words("Dated {value} days before the cut-off (31 means earlier)", "Its date does not matter here"),
+    "months_carried": Words("Months since the one it belongs to: {value}", "How long it was carried does not matter here"),
+    "share_matched_same_day": Words(
+        "{value} of what is like it that day found a partner", "Nothing else like it came that day, or being late is no possible cause", "percent"
     ),
-    "days_to_cut_off_of_month": Words("Dated {value} days before the cut-off (31 means earlier)", "Its date is unknown"),
-    "months_carried": Words("Months since the one it belongs to: {value}", "It is of this month"),
-    "share_matched_same_day": Words("{value} of what is like it that day found a partner", "Nothing else like it came that day", "percent"),
-    "share_matched_since": Words("{value} of what is like it since that day found a partner", "Nothing like it came that day or later", "percent"),
-    "has_reference": Words("It carries a reference", "It carries no reference"),
+    "share_matched_since": Words(
+        "{value} of what is like it since that day found a partner", "Nothing like it came that day or later, or being late is no possible cause", "percent"
+    ),
+    "nearest_other_side": Words("The nearest open amount on the other side is {value} away", "Nothing is open on the other side", "percent"),
+    "nearest_reversed": Words("The nearest open amount on the other side is {value} away from its opposite", "Nothing is open on the other side", "percent"),
+    "nearest_to_day": Words(
+        "The nearest open line on the other side is {value} away from all that is open that day", "Nothing is open on the other side", "percent"
+    ),
+    "nearest_to_reversed_day": Words(
+        "The nearest open line on the other side is {value} away from the opposite of all that is open that day", "Nothing is open on the other side", "percent"
+    ),
+    "open_other_side_to_own": Words("In the days around it, {value} times as much is open on the other side", "No side is open around it", "decimal"),
     "has_counterparty": Words("It names a counterparty", "It names no counterparty"),
-    "is_repeated": Words("An earlier line has the same amount and reference or text", "No earlier line repeats it"),
     "has_reference_other_side": Words("An open line on the other side carries its reference", "No open line on the other side carries its reference"),
-    "is_reversed_sign": Words("The other side has the same reference and amount with the opposite sign", "No line with the opposite sign fits it"),
-    "is_on_other_account": Words("The same reference and amount are posted on another account", "No other account has a posting like it"),
-    "is_converted": Words("The payment was made in another currency", "No conversion is involved"),
     "is_within_rates": Words("The exchange rates of those days explain the amount", "No exchange rate explains the amount"),
-    "is_digit_swap": Words("The difference is a multiple of nine, as when two digits are swapped", "It is no swap of two digits"),
     "is_rounding": Words("The difference is no more than rounding leaves", "The difference is more than rounding leaves"),
     "is_accrual": Words("It is marked as an accrual", "It is not marked as an accrual"),
-    "is_weekend": Words("Dated on a weekend", "Dated on a working day"),
-    "is_round_amount": Words("A round amount", "Not a round amount"),
     "is_debit": Words("It lowers its side's balance", "It raises its side's balance"),
-    "kind": Words("The kind of difference: {value}", "The kind of difference is unknown"),
-    "category": Words("Stripe reports it as {value}", "It is no Stripe transaction"),
     "possible_causes": Words(
         "Its facts fit {value}",
         "Its facts say nothing of a cause",
-        values=(("expected", "an expected difference only"), ("exception", "an error only"), ("both", "an expected difference as well as an error")),
+        values=(
+            ("expected", "an expected difference only"),
+            ("exception", "an error only"),
+            ("both", "an expected difference as well as an error"),
+            ("unknown", "no cause that is known"),
+        ),
     ),
-    "component": Words("It is the {value} part of a transaction", "It is no part of a Stripe transaction"),
 }
 
 

@@ -12,13 +12,14 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from reconciliation.breaks.features import WATCHED
 from reconciliation.classifier.calibration import Calibration
 from reconciliation.errors import ReconciliationError
 from reconciliation.learning.tables import BOOLEAN_CATEGORIES, AdditiveTables, Axis, Feature, Floats, Term
 
 Bins = npt.NDArray[np.int64]
-KEY_COLUMNS = ("break_id", "leg", "kind", "currency", "book")
-"""Columns of a feature frame that name a row; each may also be a feature, if the model lists it."""
+KEY_COLUMNS = ("break_id", "leg", "currency", "book", *WATCHED)
+"""Columns of a feature frame that name a row or are watched for drift alone; each may also be a feature, if the model lists it."""
 
 
 class FeatureMismatchError(ReconciliationError):

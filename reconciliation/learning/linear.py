@@ -1,4 +1,4 @@
-"""Feature frame + labels -> logistic regression as additive tables, and the mean of two additive models as one.
+"""Feature frame + labels -> logistic regression as additive tables, and the weighted mean of two additive models as one.
 
 Boosted tables follow the companies they saw closely; a straight line per feature carries further into companies of other kinds. Their mean
 is again one table per feature and pair, so it is scored, explained and stored like either.
@@ -56,19 +56,21 @@ def fit_linear(frame: pl.DataFrame, labels: pl.Series, *, features: Sequence[Fea
     return AdditiveTables(tuple(features), float(quantize(np.array([intercept]))[0]), tuple(terms))
 
 
-def average_tables(one: AdditiveTables, other: AdditiveTables) -> AdditiveTables:
-    """Return the model whose score is the mean of two models' scores.
+def average_tables(one: AdditiveTables, other: AdditiveTables, *, share: float = 0.5) -> AdditiveTables:
+    """Return the model whose score is the weighted mean of two models' scores.
 
     Args:
         one: an additive model.
         other: another one of the same features.
+        share: weight of the first.
     """
     joined: dict[tuple[str, ...], Term] = {}
-    for term in (*one.terms, *other.terms):
+    weighted = [Term(term.axes, term.scores * 2 * weight) for model, weight in ((one, share), (other, 1 - share)) for term in model.terms]
+    for term in weighted:
         key = tuple(axis.feature for axis in term.axes)
         joined[key] = _add(joined[key], term) if key in joined else term
     terms = tuple(Term(term.axes, quantize(term.scores / 2, quantum=QUANTUM * len(term.axes))) for term in joined.values())
-    intercept = float(quantize(np.array([(one.intercept + other.intercept) / 2]))[0])
+    intercept = float(quantize(np.array([one.intercept * share + other.intercept * (1 - share)]))[0])
     return AdditiveTables(one.features, intercept, terms)
 
 

@@ -4,6 +4,7 @@ Figures for the card only: nothing here is stored or scores a break.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -102,23 +103,39 @@ def fit_logistic(learn: pl.DataFrame, labels: pl.Series, test: pl.DataFrame, *, 
     return scores
 
 
-def fit_across(frame: pl.DataFrame, labels: pl.Series, *, groups: pl.Series, features: Sequence[Feature], seed: int, folds: int = 5) -> Floats:
-    """Return for every row the challenger's probability from a fit on all other groups' folds: what could be known of this very world.
+@dataclass(frozen=True)
+class Across:
+    """Probabilities of all rows, each from a fit that never saw its company, and how many rows the largest fit learned from."""
+
+    probabilities: Floats
+    rows: int
+
+
+def fit_across(
+    frame: pl.DataFrame, *, features: Sequence[Feature], seed: int, folds: int = 5, others: pl.DataFrame | None = None, share: float = 1.0
+) -> Across:
+    """Fit the challenger on all other companies and return what could be known of this very world.
 
     Args:
-        frame: feature frame.
-        labels: True where a row is a true exception.
-        groups: rows of one group (a company) are never on both sides of a fit.
+        frame: features, `world` and `is_true_exception`; rows of one company (`world`) are never on both sides of a fit.
         features: what to learn from.
-        seed: of the boosting.
+        seed: of the boosting, and of the draw of companies.
         folds: how many fits.
+        others: rows of companies that are not in the frame; every fit learns from them too.
+        share: of the companies that a fit may learn from, how many it does.
     """
-    place = groups.rank("dense").to_numpy().astype(np.int64) % folds
-    found = np.zeros(frame.height)
+    needed = ["world", "is_true_exception", *(feature.name for feature in features)]
+    place = frame["world"].rank("dense").to_numpy().astype(np.int64) % folds
+    found, rows = np.zeros(frame.height), 0
     for fold in range(folds):
         inside = pl.Series(place == fold)
-        found[place == fold] = fit_challenger(frame.filter(~inside), labels.filter(~inside), frame.filter(inside), features=features, seed=seed)
-    return found
+        parts = [frame.filter(~inside).select(needed), *([others.select(needed)] if others is not None else [])]
+        learn = pl.concat([part.with_columns(source=pl.lit(number)) for number, part in enumerate(parts)])
+        companies = learn.select("source", "world").unique().sort("source", "world").sample(fraction=share, shuffle=True, seed=seed)
+        learn = learn.join(companies, on=["source", "world"], how="semi")
+        found[place == fold] = fit_challenger(learn, learn["is_true_exception"], frame.filter(inside), features=features, seed=seed)
+        rows = max(rows, learn.height)
+    return Across(found, rows)
 
 
 def _spread(columns: npt.NDArray[np.float64], sizes: Sequence[int]) -> npt.NDArray[np.float64]:

@@ -32,7 +32,7 @@ def make_own(period: str, rows: list[dict[str, object]], *, still_open: list[str
         "break_id",
         *(pl.lit(1.0).alias(name) for name in NUMERIC),
         *(pl.lit(value=False).alias(name) for name in BOOLEAN),
-        *(pl.col("kind") if name == "kind" else pl.lit("charge").alias(name) for name in CATEGORICAL),
+        *(pl.lit("gross").alias(name) for name in CATEGORICAL),
     )
     drawn = pl.DataFrame(
         [{"break_id": name, "book": "main", "currency": "GBP", "place": n + 1, "drawn_from": 10} for n, name in enumerate(sample or [])], schema=AUDIT_SAMPLE

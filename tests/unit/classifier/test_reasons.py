@@ -11,26 +11,38 @@ from reconciliation.learning.tables import Feature
 
 FEATURE_LIST = (
     Feature("age_days", "numeric"),
-    Feature("is_repeated", "boolean"),
-    Feature("kind", "categorical"),
-    Feature("difference_share", "numeric"),
+    Feature("has_reference_other_side", "boolean"),
+    Feature("possible_causes", "categorical"),
+    Feature("nearest_other_side", "numeric"),
     Feature("ledger_owner", "categorical"),
 )
 
 
 def explain(values: dict[str, object], contributions: list[float]) -> list[str]:
     """Return the reasons of one row."""
-    base: dict[str, object] = {"age_days": 12.0, "is_repeated": False, "kind": "missing_in_ledger", "difference_share": None, "ledger_owner": "ann"}
-    schema = {"age_days": pl.Float64, "is_repeated": pl.Boolean, "kind": pl.String, "difference_share": pl.Float64, "ledger_owner": pl.String}
+    base: dict[str, object] = {
+        "age_days": 12.0,
+        "has_reference_other_side": False,
+        "possible_causes": "both",
+        "nearest_other_side": None,
+        "ledger_owner": "ann",
+    }
+    schema = {
+        "age_days": pl.Float64,
+        "has_reference_other_side": pl.Boolean,
+        "possible_causes": pl.String,
+        "nearest_other_side": pl.Float64,
+        "ledger_owner": pl.String,
+    }
     frame = pl.DataFrame({name: [value] for name, value in (base | values).items()}, schema=schema)
     scores = Scores(pl.Series([0.0]), pl.Series([0.5]), pl.DataFrame({f.name: [c] for f, c in zip(FEATURE_LIST, contributions, strict=True)}), 0.0)
     return explain_scores(scores, frame, FEATURE_LIST)[0].to_list()
 
 
 def test_the_three_strongest_contributions_are_said_strongest_first() -> None:
-    assert explain({"is_repeated": True}, [0.5, 2.0, -0.9, 0.1, 0.2]) == [
-        "An earlier line has the same amount and reference or text (raises the risk)",
-        "The kind of difference: missing in ledger (lowers the risk)",
+    assert explain({"has_reference_other_side": True}, [0.5, 2.0, -0.9, 0.1, 0.2]) == [
+        "An open line on the other side carries its reference (raises the risk)",
+        "Its facts fit an expected difference as well as an error (lowers the risk)",
         "Open for 12 days at the cut-off (raises the risk)",
     ]
 
@@ -38,13 +50,13 @@ def test_the_three_strongest_contributions_are_said_strongest_first() -> None:
 @pytest.mark.parametrize(
     ("values", "contributions", "text"),
     [
-        ({"is_repeated": None}, [0, 1.0, 0, 0, 0], "No earlier line repeats it (raises the risk)"),
-        ({"difference_share": 0.01234}, [0, 0, 0, -1.0, 0], "The difference is 1.23 % of the amount (lowers the risk)"),
-        ({}, [0, 0, 0, -1.0, 0], "It is no difference within a match (lowers the risk)"),
+        ({"has_reference_other_side": None}, [0, 1.0, 0, 0, 0], "No open line on the other side carries its reference (raises the risk)"),
+        ({"nearest_other_side": 0.01234}, [0, 0, 0, -1.0, 0], "The nearest open amount on the other side is 1.23 % away (lowers the risk)"),
+        ({}, [0, 0, 0, -1.0, 0], "Nothing is open on the other side (lowers the risk)"),
         ({"age_days": 1.0}, [1.0, 0, 0, 0, 0], "Open for 1 day at the cut-off (raises the risk)"),
         ({"age_days": 31.0}, [1.0, 0, 0, 0, 0], "Open for 31 days at the cut-off (raises the risk)"),
-        ({"age_days": float("nan")}, [1.0, 0, 0, 0, 0], "Its age is unknown (raises the risk)"),
-        ({"kind": ""}, [0, 0, 1.0, 0, 0], "The kind of difference is unknown (raises the risk)"),
+        ({"age_days": float("nan")}, [1.0, 0, 0, 0, 0], "How long it is open does not matter here (raises the risk)"),
+        ({"possible_causes": ""}, [0, 0, 1.0, 0, 0], "Its facts say nothing of a cause (raises the risk)"),
         ({}, [0, 0, 0, 0, 1.0], "ledger owner: ann (raises the risk)"),
     ],
     ids=["missing flag", "percent", "missing number", "one day", "many days", "nan", "empty category", "no words"],
@@ -75,8 +87,7 @@ def test_many_rows_keep_their_own_reasons_in_order() -> None:
     scores = Scores(pl.Series(np.zeros(500)), pl.Series(np.zeros(500)), pl.DataFrame({"age_days": np.full(500, 1.0), "kind": np.full(500, -0.5)}), 0.0)
     reasons = explain_scores(scores, frame, features)
     wanted = [
-        [f"Open for {int(age)} days at the cut-off (raises the risk)", f"The kind of difference: {kind.replace('_', ' ')} (lowers the risk)"]
-        for age, kind in frame.iter_rows()
+        [f"Open for {int(age)} days at the cut-off (raises the risk)", f"kind: {kind.replace('_', ' ')} (lowers the risk)"] for age, kind in frame.iter_rows()
     ]
     assert reasons.to_list() == wanted
 

@@ -65,8 +65,8 @@ def reconcile(folder: Path) -> list[MonthRun]:
             {
                 "break_id": ids,
                 "age_days": random.integers(0, 40, count) + is_exception * random.integers(0, 40, count) * 1.0,
-                "is_repeated": random.random(count) < 0.1 + 0.3 * is_exception,
-                "kind": random.choice(["missing_in_ledger", "amount_difference"], count),
+                "has_counterparty": random.random(count) < 0.1 + 0.3 * is_exception,
+                "possible_causes": random.choice(["both", "expected"], count),
             }
         )
         breaks = pl.DataFrame(
@@ -124,11 +124,11 @@ def test_training_writes_a_version_that_loads_scores_and_says_what_it_is(example
     assert load_version(folder=tmp_path / "models").sha256 == model.sha256
     labeled = tmp_path / "labeled" / "stand_in.parquet"
     assert model.manifest["training_data"]["sha256"] == hashlib.sha256(labeled.read_bytes()).hexdigest()
-    assert [feature.name for feature in model.tables.features] == ["age_days", "is_repeated", "kind"]
+    assert [feature.name for feature in model.tables.features] == ["age_days", "has_counterparty", "possible_causes"]
     card = (tmp_path / "models" / "exception_classifier" / "1" / "card.md").read_text()
     assert card == render_card(model.manifest)
     assert all(words in card for words in ("Worst set", "simulated companies", "held-out family shop"))
-    frame = examples.select("break_id", "age_days", "is_repeated", "kind")
+    frame = examples.select("break_id", "age_days", "has_counterparty", "possible_causes")
     verdicts = judge_breaks(model, frame)
     assert verdicts.columns == ["break_id", "probability_true_exception", "reasons"]
     assert make_judge(model)(frame).equals(verdicts)
@@ -158,7 +158,7 @@ def test_too_few_exceptions_leave_a_version_without_a_threshold(examples: pl.Dat
 
 def test_each_cause_is_left_out_once_and_its_recall_measured(examples: pl.DataFrame) -> None:
     divided = assign_roles(examples, held_out=["shop"])
-    rows = leave_out_causes(divided, features=feature_types(examples.select("age_days", "is_repeated", "kind"), keys=()), options=PLAN.options)
+    rows = leave_out_causes(divided, features=feature_types(examples.select("age_days", "has_counterparty", "possible_causes"), keys=()), options=PLAN.options)
     assert [row["cause"] for row in rows] == ["missing_posting", "skim", "wrong_amount"]
     assert all(row["exceptions"] >= 20 for row in rows)
 
