@@ -21,5 +21,6 @@ def in_parts(*frames: pl.DataFrame, key: str, rows_max: int) -> Iterator[tuple[p
     if parts <= 1:
         yield frames
         return
+    placed = [frame.select(pl.col(key).hash() % parts).to_series() for frame in frames]
     for part in range(parts):
-        yield tuple(frame.filter(pl.col(key).hash() % parts == part) for frame in frames)
+        yield tuple(frame.filter(place == part) for frame, place in zip(frames, placed, strict=True))

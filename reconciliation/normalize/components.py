@@ -99,12 +99,16 @@ def list_cash_items(payouts: pl.DataFrame, *, transactions: pl.DataFrame, calend
             expected_on=pl.col("arrival_on"),
         )
     )
-    top_ups = transactions.filter(pl.col("type").is_in(["topup", "topup_reversal"]) & pl.col("source_id").is_not_null()).select(
+    # A top-up may be given back in parts: the second part is `<top-up>/2/returned`.
+    again = pl.int_range(1, pl.len() + 1).over("stripe_account", "source_id", "type")
+    part = pl.when(again == 1).then(pl.lit("")).otherwise(pl.format("/{}", again))
+    moved = transactions.filter(pl.col("type").is_in(["topup", "topup_reversal"]) & pl.col("source_id").is_not_null())
+    top_ups = moved.sort("created_at", "balance_transaction_id").select(
         "stripe_account",
         "currency",
         amount_minor=-pl.col("amount_minor"),
         payout_id=pl.lit(""),
-        item_id=pl.col("source_id") + pl.when(pl.col("type") == "topup").then(pl.lit("")).otherwise(pl.lit("/returned")),
+        item_id=pl.concat_str(["source_id", part, pl.when(pl.col("type") == "topup").then(pl.lit("")).otherwise(pl.lit("/returned"))]),
         occurred_at=pl.col("created_at"),
         balance_transaction_id=pl.col("balance_transaction_id"),
         description=pl.col("description"),

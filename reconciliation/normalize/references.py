@@ -40,7 +40,7 @@ def extract_references(items: pl.DataFrame) -> pl.DataFrame:
 def _extract(known: pl.DataFrame) -> pl.DataFrame:
     """Extract the references of a part of the items, which stand in order."""
     without_ids = pl.col("raw").str.replace_all(STRIPE_ID, " ").str.replace_all(JOURNAL_ID, " ").str.replace_all(DATE, " ").str.replace_all(DECIMAL, " ")
-    texts = known.with_row_index("row").select("row", "leg", "document", "raw", rest=without_ids)
+    texts = known.select("leg", "document", "raw", row=(_is_first(KEY).cum_sum() - 1).cast(pl.UInt32), rest=without_ids)
     books = pl.col("leg") == "books"
     found = [
         _explode(texts, pl.col("raw").str.extract_all(STRIPE_ID), "stripe_id", keep="_"),
@@ -53,7 +53,7 @@ def _extract(known: pl.DataFrame) -> pl.DataFrame:
         _explode(texts.filter(books), pl.col("rest").str.extract_all(BARE), "number", digits=True),
     ]
     values = pl.concat(found).filter(pl.col("value").str.len_chars() >= 3)
-    return _place(values, known)
+    return _place(values, first_of_runs(known, KEY))
 
 
 def sort_references(references: pl.DataFrame) -> pl.DataFrame:
@@ -72,7 +72,8 @@ def number_runs(references: pl.DataFrame, numbers: pl.DataFrame, key: list[str])
         key: what names an item.
     """
     name = next(column for column in numbers.columns if column not in key)
-    found = first_of_runs(references, key).select(key).join(numbers, on=key, how="left", maintain_order="left")
+    # A number given twice would put the references of one item on another.
+    found = first_of_runs(references, key).select(key).join(numbers, on=key, how="left", maintain_order="left", validate="m:1")
     return found[name].gather(references.select(_is_first(key).cum_sum() - 1).to_series())
 
 

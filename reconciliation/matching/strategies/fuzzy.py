@@ -97,7 +97,8 @@ def _paired(pool: Pool) -> Iterator[pl.DataFrame]:
         yield _join_ends(*ends, block_equal_amounts(*_tokens(*ends), pairs_max=limit), counts)
     converted = offers.filter(pl.col("low_minor") < pl.col("high_minor"))
     if not converted.is_empty():
-        ends = _describe_lines(lines, pool), _describe_offers(converted, pool)
+        settled = lines.join(converted.select("currency").unique(), on="currency", how="semi")
+        ends = _describe_lines(settled, pool), _describe_offers(converted, pool)
         yield _join_ends(*ends, block_translated_amounts(*_tokens(*ends), pairs_max=limit), counts)
 
 

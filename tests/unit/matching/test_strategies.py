@@ -25,6 +25,7 @@ from reconciliation.matching.strategies.reference_difference import match_refere
 from reconciliation.matching.strategies.reference_groups import match_reference_groups
 from reconciliation.matching.strategies.reversals import match_cancelling_lines, match_named_reversals, match_stripe_reversals
 from reconciliation.matching.strategies.summaries import match_summaries
+from reconciliation.normalize.references import extract_references, number_runs
 
 spec = importlib.util.spec_from_file_location("factories", Path(__file__).parents[2] / "factories.py")
 make = importlib.util.module_from_spec(spec)
@@ -166,8 +167,6 @@ def test_a_ledger_against_its_own_copy_matches_fully_without_a_difference():
     rows = make.items(
         *[stripe(f"txn_{n}", 1000 + n, reference=f"INV-{5000 + n}") for n in range(20)], *[ledger(f"P{n}", 1000 + n, f"INV-{5000 + n}") for n in range(20)]
     )
-    from reconciliation.normalize.references import extract_references
-
     matching = match_items(rows.drop("reference_text"), extract_references(rows), cut_off_on=date(2026, 10, 31), journals=make.NO_JOURNALS)
     assert matching.members.height == 40
     assert matching.residuals.is_empty()
@@ -380,3 +379,13 @@ def test_sales_are_meant_without_the_refunds_where_most_refunds_have_lines_of_th
     matched_already = pl.col("label").is_in(["txn_r1/gross", "txn_r2/gross", "txn_r3/gross"])
     proposals = match_near_sales(replace(whole, items=whole.items.filter(~matched_already)))
     assert sets(proposals) == {frozenset({"gl_S1/1", *(f"txn_{n}/gross" for n in range(1, 12))})}
+
+
+def test_references_of_an_item_that_is_given_twice_stand_once_and_are_put_on_no_other():
+    rows = make.items(*(stripe(name, 5000, text=f"INV-{text} order INV-{text}") for name, text in (("txn_1", 1001), ("txn_1", 1001), ("txn_2", 1002))))
+    references = extract_references(rows)
+    assert not references.is_duplicated().any()
+    assert set(references.filter(pl.col("value") == "INV1002")["item_id"]) == {"txn_2/gross"}
+    numbers = pl.DataFrame({"item_id": ["txn_1/gross", "txn_1/gross", "txn_2/gross"], "number": [0, 1, 2]})
+    with pytest.raises(pl.exceptions.ComputeError):
+        number_runs(references, numbers, ["item_id"])

@@ -248,6 +248,14 @@ def test_a_top_up_comes_from_the_bank_and_may_go_back():
     assert verdicts(frames) == {"proven"}
 
 
+def test_a_top_up_given_back_in_parts_is_an_item_for_each_part():
+    rows = [booked("txn_1", 2, 5000, kind="topup", source="tu_1")]
+    rows += [booked(f"txn_{day}", day, amount, kind="topup_reversal", source="tu_1") for day, amount in ((9, -2000), (12, -3000))]
+    made = [{"id": "tu_1", "object": "topup", "amount": 5000, "currency": "gbp", "created": moment(2), "status": "reversed", "balance_transaction": "txn_1"}]
+    cash = run(rows, sources=made)["cash"]
+    assert dict(cash.select("item_id", "amount_minor").rows()) == {"tu_1": -5000, "tu_1/returned": 2000, "tu_1/2/returned": 3000}
+
+
 @pytest.mark.parametrize(
     ("amount", "fee"), [(-1000, -752), (-52_519, 1050), (0, 1500), (1000, 0)], ids=["fee given back", "fee on a refund", "fee alone", "fee invoiced"]
 )
