@@ -42,7 +42,10 @@ def train(
     companies: Annotated[int, typer.Option("--companies", min=4, help="Simulated companies of each family; 8 or a multiple keep the parts in proportion.")] = 8,
     seed: Annotated[int, typer.Option("--seed", help="Same seed, same model.")] = 7,
     decisions: Annotated[
-        bool, typer.Option("--decisions", help="Learn from this company's reviewed months too, beside the labeled data of that name.")
+        bool,
+        typer.Option(
+            "--decisions", help="Learn from this company's reviewed months too, beside the labeled data of that name; with --pairs from its reviewed matches."
+        ),
     ] = False,
     pairs: Annotated[bool, typer.Option("--pairs", help="Fit the pair scorer of the matching instead of the exception classifier.")] = False,
     config: Config = None,
@@ -54,11 +57,11 @@ def train(
 
     Example: reconcile train --companies 8 --seed 7
     """
+    if pairs:
+        _train_pairs(companies, seed, reviewed=_read_reviewed_pairs(config) if decisions else None, json=json)
+        return
     if decisions:
         _train_with_decisions(config, name, json=json)
-        return
-    if pairs:
-        _train_pairs(companies, seed, json=json)
         return
     from reconciliation.classifier.training import Plan, collect_examples, plan_worlds, thin_examples, train_version
     from reconciliation.simulation.families import FAMILIES, HELD_OUT
@@ -126,7 +129,34 @@ def _train_with_decisions(config: Path | None, name: str, *, json: bool) -> None
     say(f"{version.label}: a challenger; see its card.md, then: reconcile model compare {version.version}")
 
 
-def _train_pairs(companies: int, seed: int, *, json: bool) -> None:
+def _read_reviewed_pairs(config: Path | None) -> pl.DataFrame:
+    """Read the candidate pairs of this company's stored months that people matched or took apart."""
+    from reconciliation.classifier.pair_training import label_reviewed_pairs
+    from reconciliation.config import read_settings
+    from reconciliation.lake import open_lake
+    from reconciliation.matching.pool import ByHand
+    from reconciliation.rates import Rates
+    from reconciliation.review.effects import decisions_in_force
+    from reconciliation.review.log import open_log
+
+    settings = read_settings(config)
+    lake = open_lake(settings)
+    decisions = decisions_in_force(open_log(lake).entries())
+    hands = ByHand(decisions.by_hand, decisions.apart)
+    months = [tables for book in settings.books for scope in lake.scopes(f"month/{book.name}") if (tables := lake.tables(scope))]
+    labeled = []
+    for tables in months:
+        items, references, members = (lake.load(tables[name]) for name in ("items", "references", "members"))
+        labeled.append(label_reviewed_pairs(items, references, members, hands, rates=Rates()))
+    found = [frame for frame in labeled if not frame.is_empty()]
+    if not found:
+        raise InputsMissingError(
+            "nobody matched or took apart a line and a payment in a stored month, so there are no reviewed matches to learn from; train without --decisions"
+        )
+    return pl.concat(found)
+
+
+def _train_pairs(companies: int, seed: int, *, reviewed: pl.DataFrame | None, json: bool) -> None:
     """Fit a version of the pair scorer."""
     from reconciliation.classifier.pair_training import collect_pairs, train_pair_scorer
     from reconciliation.classifier.training import plan_worlds
@@ -136,7 +166,9 @@ def _train_pairs(companies: int, seed: int, *, json: bool) -> None:
     tell(f"{len(worlds)} companies of {len(FAMILIES)} families; {', '.join(HELD_OUT)} are held out")
     learned, judged = collect_pairs(worlds, held_out=HELD_OUT, simulate=simulate_world, reconcile_company=reconcile_fully, processes=os.cpu_count() or 1)
     tell(f"{learned.height} labeled pairs, {judged.height} of held-out families; fitting")
-    weights = train_pair_scorer(learned, judged)
+    if reviewed is not None:
+        tell(f"{reviewed.height} pairs that reviewers decided, {int(reviewed['is_match'].sum())} of them matches")
+    weights = train_pair_scorer(learned, judged, reviewed=reviewed)
     if json:
         say_json({"version": f"pair_scorer/{weights.version}"})
         return

@@ -1,7 +1,8 @@
-"""Reconciled simulated companies + their truth -> labeled candidate pairs -> a version of the pair scorer.
+"""Reconciled simulated companies + their truth, and a company's own reviewed matches -> labeled candidate pairs -> a version of the pair scorer.
 
 What the strategies before the fuzzy one matched is taken out, as in the cascade; of what is left, a candidate pair is a
-match when the truth ties the line to exactly the components that the pair stands for.
+match when the truth ties the line to exactly the components that the pair stands for. What people matched and took apart by hand is the truth about
+the pairs it touches, and about no other: that nobody objected to a match says little.
 """
 
 import hashlib
@@ -21,7 +22,8 @@ from reconciliation.classifier.training import World
 from reconciliation.learning.levels import fit_levels, level_counts
 from reconciliation.matching.cascade import BOOKS, fill_pool
 from reconciliation.matching.pair_scorer import COMPARISONS, MODELS, PairWeights, column_of, score
-from reconciliation.matching.pool import MatchingSettings
+from reconciliation.matching.pool import ByHand, MatchingSettings
+from reconciliation.matching.strategies.by_hand import HAND
 from reconciliation.matching.strategies.fuzzy import compare_candidates
 from reconciliation.pipeline import Reconciliation
 from reconciliation.rates import Rates
@@ -66,14 +68,54 @@ def label_pairs(result: Reconciliation, edges: pl.DataFrame, *, rates: Rates) ->
     return told.filter("is_decidable").select(*COLUMNS.values(), "alike", "shared", "ends", "lag", "is_match")
 
 
-def train_pair_scorer(pairs: pl.DataFrame, judged: pl.DataFrame, *, folder: Path = MODELS) -> PairWeights:
+def label_reviewed_pairs(items: pl.DataFrame, references: pl.DataFrame, members: pl.DataFrame, hands: ByHand, *, rates: Rates) -> pl.DataFrame:
+    """List a stored month's candidate pairs that people decided about, with the level of every comparison and whether they are matches.
+
+    Args:
+        items: `Item` of the month.
+        references: their `ItemReference` rows.
+        members: `MatchMember`.
+        hands: what people matched and took apart.
+        rates: as the month was reconciled with.
+    """
+    decided = members.filter(pl.col("strategy").is_in(DECIDED_BEFORE) & (pl.col("strategy") != HAND))
+    left = items.filter(pl.col("side") != "residual").join(decided, on=["leg", "item_id"], how="anti")
+    if left.is_empty():
+        return pl.DataFrame()
+    journals, last = ProposedEntry.create_empty(), left.select(pl.col("date").max()).item()
+    pool = fill_pool(left, references, leg="books", cut_off_on=last, journals=journals, rates=rates, settings=MatchingSettings())
+    pairs = compare_candidates(pool)
+    if pairs.is_empty():
+        return pairs
+    known = pool.items.select("side", member="item_id", item_id="label")
+    matched, apart = (frame.filter(pl.col("leg") == "books").join(known, on="item_id").drop("item_id", "leg") for frame in (hands.matched, hands.apart))
+    of_line = matched.filter(pl.col("side") == "ledger").select("number", item_id="member")
+    of_number = matched.filter(pl.col("side") != "ledger").group_by("number").agg(tied=pl.col("member").sort())
+    ends = pairs.select("item_id", "key_id", "form", member="members").explode("member", empty_as_null=False)
+    parted = ends.join(apart.select("number", "part", item_id="member"), on="item_id").join(
+        apart.select("number", "member", other="part"), on=["number", "member"]
+    )
+    against = pl.concat([ends.join(matched, on="member", how="semi"), parted.filter(pl.col("part") != pl.col("other")).select(ends.columns)])
+    key = ["item_id", "key_id", "form"]
+    told = pairs.join(of_line.join(of_number, on="number"), on="item_id", how="left").join(
+        against.select(key).unique().with_columns(is_against=pl.lit(value=True)), on=key, how="left"
+    )
+    is_tied = pl.col("members").list.sort() == pl.col("tied")
+    named = told.with_columns(is_match=pl.when(pl.col("tied").is_not_null()).then(is_tied).when("is_against").then(pl.lit(value=False)))
+    return named.drop_nulls("is_match").select(*COLUMNS.values(), "alike", "shared", "ends", "lag", "is_match")
+
+
+def train_pair_scorer(pairs: pl.DataFrame, judged: pl.DataFrame, *, reviewed: pl.DataFrame | None = None, folder: Path = MODELS) -> PairWeights:
     """Fit the weights on pairs, measure them on others, and write a new version.
 
     Args:
         pairs: of the companies to learn from.
         judged: of companies of other families.
+        reviewed: of `label_reviewed_pairs`, to learn from too.
         folder: where versions of the pair scorer lie.
     """
+    reviewed = pairs.clear() if reviewed is None else reviewed
+    pairs = pl.concat([pairs, reviewed])
     ordered = pairs.sort(pairs.columns)
     intercept, levels = fit_levels(ordered, ordered["is_match"], columns=COLUMNS)
     number = 1 + max((int(path.name) for path in folder.glob("*") if path.name.isdigit()), default=0)
@@ -82,7 +124,7 @@ def train_pair_scorer(pairs: pl.DataFrame, judged: pl.DataFrame, *, folder: Path
     manifest = {
         "format": FORMAT,
         "sha256": hashlib.sha256(content).hexdigest(),
-        "learned_from": {"pairs": pairs.height, "matches": int(pairs["is_match"].sum())},
+        "learned_from": {"pairs": pairs.height, "matches": int(pairs["is_match"].sum()), "reviewed_pairs": reviewed.height},
         "levels": level_counts(ordered, ordered["is_match"], COLUMNS),
         "in_family": measure_pairs(pairs, weights),
         "held_out_families": measure_pairs(judged, weights),
@@ -128,7 +170,8 @@ def write_card(weights: PairWeights, manifest: dict[str, Any]) -> str:
             f"# Pair scorer {weights.version}",
             "",
             "Weights of the comparisons of a ledger line with a Stripe payment, in log-odds, added up to the probability that they belong together.",
-            f"Learned from {manifest['learned_from']['pairs']:,} candidate pairs of simulated companies, {manifest['learned_from']['matches']:,} of them matches;",
+            f"Learned from {manifest['learned_from']['pairs']:,} candidate pairs, {manifest['learned_from']['matches']:,} of them matches: of simulated companies, and "
+            f"{manifest['learned_from']['reviewed_pairs']:,} that reviewers decided;",
             "judged pair by pair, before the best overall assignment, also on families it never saw. Simulated: a guard against regressions, not evidence about your books.",
             "",
             "| judged on | threshold | precision | recall |",

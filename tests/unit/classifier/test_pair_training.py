@@ -1,19 +1,29 @@
 """Candidate pairs are labeled by the truth alone, and a fitted version says what it learned."""
 
+import importlib.util
+from datetime import date
 from pathlib import Path
 
 import polars as pl
 import pytest
 
 from reconciliation.classifier.labels import read_truth
-from reconciliation.classifier.pair_training import COLUMNS, label_pairs, measure_pairs, train_pair_scorer
+from reconciliation.classifier.pair_training import COLUMNS, label_pairs, label_reviewed_pairs, measure_pairs, train_pair_scorer
 from reconciliation.classifier.training import undecided
 from reconciliation.matching.pair_scorer import PairWeights
+from reconciliation.matching.pool import ByHand
+from reconciliation.normalize.references import extract_references
 from reconciliation.rates import Rates
+from reconciliation.schemas.decisions import HandMatchedItem, KeptApartItem
+from reconciliation.schemas.items import MatchMember
 from reconciliation.simulation.company import simulate_company
 from reconciliation.simulation.dry_run import dry_company
 from reconciliation.simulation.families import family_options
 from reconciliation.simulation.writer import write_company
+
+spec = importlib.util.spec_from_file_location("factories", Path(__file__).parents[2] / "factories.py")
+make = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(make)
 
 
 @pytest.fixture(scope="module")
@@ -53,10 +63,36 @@ def test_quality_counts_what_the_threshold_takes():
     assert (quality["pairs"], quality["matches"]) == (2, 1)
 
 
+def test_reviewers_label_the_pairs_they_decided_and_no_others(tmp_path: Path):
+    day = date(2026, 10, 15)
+    names = ("Ada Brown", "Ada Browne", "Cleo Dray")
+    rows = [make.stripe(f"txn_{n}", 5000, name=name) for n, name in enumerate(names)]
+    rows += [make.ledger(f"P{n}", 5000, "Card sale", name=name) for n, name in enumerate(names)]
+    rows += [make.stripe("txn_8", 700, name="Dara Fenby", day=day), make.ledger("P8", 700, "Card sale", name="Dara Fenby")]
+    texts = make.items(*rows)
+    items, references = texts.drop("reference_text"), extract_references(texts)
+    by_hand = [(7, "books", "txn_0/gross", 5000, ""), (7, "books", "gl_P0/1", 5000, "")]
+    apart = [(9, "books", "txn_1/gross", "a"), (9, "books", "gl_P2/1", "b")]
+    hands = ByHand(
+        pl.DataFrame(by_hand, schema=HandMatchedItem.create_empty().schema, orient="row"),
+        pl.DataFrame(apart, schema=KeptApartItem.create_empty().schema, orient="row"),
+    )
+    members = MatchMember.create_empty()
+    labeled = label_reviewed_pairs(items, references, members, hands, rates=Rates())
+    # The line matched by hand with every payment, its payment with every line, and the two taken apart: 3 + 2 + 1; Fenby nobody decided.
+    assert labeled["is_match"].to_list().count(True) == 1
+    assert labeled.filter("is_match")["name"].to_list() == ["same"]
+    assert labeled.height == 6
+    assert label_reviewed_pairs(items, references, members, ByHand(), rates=Rates()).is_empty()
+    assert label_reviewed_pairs(items.sample(fraction=1.0, shuffle=True, seed=3), references, members, hands, rates=Rates()).equals(labeled)
+
+
 @pytest.mark.hard
 def test_a_version_is_written_with_its_hash_and_its_card(pairs, tmp_path: Path):
     weights = train_pair_scorer(pairs, pairs, folder=tmp_path)
     assert weights.levels["name"]["same"] > weights.levels["name"]["other"]
     assert sorted(path.name for path in (tmp_path / "1").iterdir()) == ["card.md", "manifest.json", "weights.json"]
+    reviewed = train_pair_scorer(pairs, pairs, reviewed=pl.concat([pairs.filter(~pl.col("is_match"))] * 5), folder=tmp_path)
+    assert reviewed.intercept < weights.intercept
     again = train_pair_scorer(pairs.sample(fraction=1.0, shuffle=True, seed=1), pairs, folder=tmp_path)
     assert again.levels == weights.levels

@@ -10,9 +10,13 @@ import typer.testing
 
 from assets.cli import review
 from assets.cli.main import app
+from assets.cli.model import _read_reviewed_pairs
 from reconciliation.config import read_settings
-from reconciliation.errors import DecisionRefusedError, IdentityRefusedError, LockedPeriodError, SettingsError, StaleViewError
+from reconciliation.errors import DecisionRefusedError, IdentityRefusedError, InputsMissingError, LockedPeriodError, SettingsError, StaleViewError
 from reconciliation.lake import Lake, locked_through, month_scope
+from reconciliation.normalize.references import extract_references
+from reconciliation.schemas.items import MatchMember
+from tests import factories
 from tests.office import KEY, START, month, one_break
 
 TOML = """
@@ -130,6 +134,20 @@ def test_items_are_matched_by_name(desk):
     assert entry["kind"] == "match"
     with pytest.raises(DecisionRefusedError, match="no open item"):
         desk.type("decide", "--match", "txn_9/gross", "--match", "gl_1/1", "--period", "2026-10", "--by", "anna", "--reason", "x")
+
+
+def test_the_pair_scorer_learns_from_what_was_matched_by_name(desk, tmp_path):
+    texts = factories.items(factories.stripe("txn_1", 500, name="Ada Brown"), factories.ledger("1", 500, "Card sale", name="Ada Brown"))
+    tables = {"items": texts.drop("reference_text"), "references": extract_references(texts), "members": MatchMember.create_empty()}
+    settings = read_settings(tmp_path / "reconciliation.toml")
+    lake, scope = Lake(settings.path(settings.storage.lake)), month_scope("main", "2026-10")
+    lake.publish(scope, (lake.tables(scope) or {}) | {name: lake.stage(name, frame) for name, frame in tables.items()}, facts=lake.facts(scope))
+    with pytest.raises(InputsMissingError, match="no reviewed matches to learn from"):
+        _read_reviewed_pairs(None)
+    publish(tmp_path, month(SMALL, LINE, LARGE))
+    desk.type("decide", "--match", "txn_1/gross", "--match", "gl_1/1", "--period", "2026-10", "--by", "anna", "--reason", "same order")
+    lake.publish(scope, (lake.tables(scope) or {}) | {name: lake.stage(name, frame) for name, frame in tables.items()}, facts=lake.facts(scope))
+    assert _read_reviewed_pairs(None).select("name", "is_match").rows() == [("same", True)]
 
 
 def test_reviewers_come_and_go_with_two(desk):
