@@ -22,7 +22,7 @@ from reconciliation.matching.strategies.interchangeable import match_interchange
 from reconciliation.matching.strategies.merged_payouts import match_merged_payouts
 from reconciliation.matching.strategies.near_summaries import declare_near_sales, match_near_fees, match_near_sales
 from reconciliation.matching.strategies.payout_lines import match_payout_lines, match_payout_references
-from reconciliation.matching.strategies.reference_difference import match_reference_differences
+from reconciliation.matching.strategies.reference_difference import match_cut_references, match_reference_differences
 from reconciliation.matching.strategies.reference_groups import match_reference_groups
 from reconciliation.matching.strategies.returned_journals import match_changed_journals, match_returned_journals
 from reconciliation.matching.strategies.reversals import match_cancelling_lines, match_named_reversals, match_stripe_reversals
@@ -53,6 +53,7 @@ BOOKS: Strategies = (
     ("fuzzy", match_fuzzily),
     ("summary", match_summaries),
     ("reference_difference", match_reference_differences),
+    ("reference_difference", match_cut_references),
     ("near_summary", match_near_sales),
     (AMBIGUOUS, declare_near_sales),
     ("interchangeable", match_interchangeable),

@@ -14,10 +14,12 @@ import orjson
 import polars as pl
 
 from reconciliation.errors import DefectError
+from reconciliation.matching.blocking import PREFIX_LETTERS, name_letters, name_words
 from reconciliation.matching.pool import lag_in_words
 from reconciliation.similarity import contained_similarity, name_similarity
 
 MODELS = Path(__file__).resolve().parents[2] / "models" / "pair_scorer"
+CUT_LETTERS_MIN = 5
 COMPARISONS = ("amount", "name", "number", "text", "lag", "rivals")
 
 
@@ -61,8 +63,6 @@ def compare(pairs: pl.DataFrame) -> pl.DataFrame:
     """
     if pairs.is_empty():
         return pairs.with_columns(**{name: pl.lit("") for name in COMPARISONS}, alike=pl.lit(0.0), shared=pl.lit(""))
-    line, stripe = pl.col("counterparty").str.to_uppercase().str.strip_chars(), pl.col("counterparty_stripe").str.to_uppercase()
-    is_cut = (line.str.len_chars() >= 5) & stripe.str.starts_with(line)
     measured = pairs.with_columns(
         alike=name_similarity(pairs["counterparty"], pairs["counterparty_stripe"]),
         contained=contained_similarity(pairs["reference_text_line"], pairs["reference_stripe"]),
@@ -73,13 +73,6 @@ def compare(pairs: pl.DataFrame) -> pl.DataFrame:
         .list.set_intersection(pl.col("numbers_stripe").list.eval(pl.element().str.tail(4)))
         .list.max(),
     )
-    name = (
-        pl.when(pl.col("alike").is_null()).then(pl.lit("missing"))
-        .when(pl.col("alike") >= 0.999).then(pl.lit("same"))
-        .when((pl.col("alike") >= 0.85) | is_cut).then(pl.lit("close"))
-        .when(pl.col("alike") >= 0.7).then(pl.lit("near"))
-        .otherwise(pl.lit("other"))
-    )  # fmt: skip
     number = (
         pl.when(pl.col("shared").str.len_chars() >= 5).then(pl.lit("same"))
         .when(pl.col("shared").is_not_null()).then(pl.lit("same_short"))
@@ -91,7 +84,7 @@ def compare(pairs: pl.DataFrame) -> pl.DataFrame:
     lag = pl.col("lag")
     return measured.with_columns(
         amount=pl.when("states_amount").then(pl.lit("stated")).when("is_translated").then(pl.lit("translated")).otherwise("form"),
-        name=name,
+        name=name_level(),
         number=number,
         text=pl.when((pl.col("wording") >= 0.9) & (pl.col("description_stripe").str.len_chars() >= 10)).then(pl.lit("alike")).otherwise(pl.lit("other")),
         lag_level=pl.when(lag < -1).then(pl.lit("earlier")).when(lag == -1).then(pl.lit("-1")).when(lag <= 2).then(lag.cast(pl.String))
@@ -100,6 +93,31 @@ def compare(pairs: pl.DataFrame) -> pl.DataFrame:
         .when(pl.max_horizontal("n_lines", "n_offers") <= 3).then(pl.lit("2-3"))
         .when(pl.max_horizontal("n_lines", "n_offers") <= 10).then(pl.lit("4-10")).otherwise(pl.lit("many")),
     )  # fmt: skip
+
+
+def name_level() -> pl.Expr:
+    """Say how alike `counterparty` and `counterparty_stripe` are, of pairs whose similarity is `alike`: missing, same, close, near or other."""
+    return (
+        pl.when(pl.col("alike").is_null()).then(pl.lit("missing"))
+        .when(pl.col("alike") >= 0.999).then(pl.lit("same"))
+        .when((pl.col("alike") >= 0.85) | _is_cut() | _is_abbreviated()).then(pl.lit("close"))
+        .when(pl.col("alike") >= 0.7).then(pl.lit("near"))
+        .otherwise(pl.lit("other"))
+    )  # fmt: skip
+
+
+def _is_cut() -> pl.Expr:
+    """Tell whether the line has the beginning of the name, or all of it without its spaces (`ZebNorden`)."""
+    line, stripe = (name_letters(pl.col(name)) for name in ("counterparty", "counterparty_stripe"))
+    return (line.str.len_chars() >= CUT_LETTERS_MIN) & stripe.str.starts_with(line)
+
+
+def _is_abbreviated() -> pl.Expr:
+    """Tell whether two names share a word and differ in one other, of which the line has the beginning alone (`O Oakwick`, `Otis Oakwick`)."""
+    line, stripe = (name_words(pl.col(name)) for name in ("counterparty", "counterparty_stripe"))
+    rest, rest_stripe = line.list.set_difference(stripe), stripe.list.set_difference(line)
+    is_shared = line.list.set_intersection(stripe).list.eval(pl.element().str.len_chars()).list.max() >= PREFIX_LETTERS
+    return is_shared & (rest.list.len() == 1) & (rest_stripe.list.len() == 1) & rest_stripe.list.first().str.starts_with(rest.list.first())
 
 
 def score(compared: pl.DataFrame, weights: PairWeights) -> pl.DataFrame:

@@ -14,7 +14,8 @@ def with_decidable(log: EventLog, ledger: LedgerRecord, matches: pl.DataFrame) -
     """Add `decidable` to true edges of the books leg and drop what only the truth needs (`group`, `slip`).
 
     An edge cannot be decided when its line carries no reference and an equal payment of another line without reference
-    (or of none) was as near and as nameless; when such a line also has a wrong amount; or when a summary leaves out a payment or is mistyped.
+    (or of none) was as near and as nameless, or was the same customer's, however the line writes that name; when such a line also has a wrong amount;
+    or when a summary leaves out a payment or is mistyped.
     """
     ties = _interchangeable(log, ledger).implode()
     incomplete = _incomplete_summaries(log, ledger).implode()
@@ -41,7 +42,9 @@ def _interchangeable(log: EventLog, ledger: LedgerRecord) -> pl.Series:
     near = bare.join(free, left_on="amount_minor", right_on="minor").filter(
         (pl.col("posting_on") - pl.col("local_on")).dt.total_days().is_between(0, LOOKBACK_DAYS)
     )
-    possible = near.filter((pl.col("name") == "") | (pl.col("name") == pl.col("customer")) | pl.col("group").str.ends_with(pl.col("transaction_id")))
+    own = pl.col("group").str.ends_with(pl.col("transaction_id"))
+    whose = near.with_columns(payer=pl.col("customer").filter(own).first().over("document"))
+    possible = whose.filter((pl.col("name") == "") | (pl.col("name") == pl.col("customer")) | (pl.col("payer") == pl.col("customer")) | own)
     return possible.group_by("document").agg(pl.col("transaction_id").n_unique()).filter(pl.col("transaction_id") > 1)["document"].sort()
 
 
