@@ -119,15 +119,17 @@ def open_parts(pool: Pool) -> pl.DataFrame:
     Returns:
         `item_id, label, currency, amount_minor, low_minor, high_minor, category, component, counterparty, date, occurred_at,
         origin_period, payout_id, is_gross_open, is_net_channel` (a fee of a payment that its channel posts net, and that is not posted yet),
+        `is_of_net_channel` (anything of such a channel),
         `is_repeat` (a charge after another of the same reference, or else customer, and amount).
     """
     stripe = pool.side("stripe").filter(~pl.col("category").is_in(OUTSIDE))
     gross_open = stripe.filter(pl.col("component") == "gross")["balance_transaction_id"]
     is_gross_open = pl.col("balance_transaction_id").is_in(gross_open.implode())
-    is_net = pl.col("channel").is_in(sorted(pool.net_channels)) & is_gross_open & (pl.col("component") != "gross")
+    is_of_net = pl.col("channel").is_in(sorted(pool.net_channels))
+    is_net = is_of_net & is_gross_open & (pl.col("component") != "gross")
     return stripe.select(
         "item_id", "currency", "amount_minor", "low_minor", "high_minor", "category", "component", "counterparty", "date", "occurred_at",
-        "origin_period", "payout_id", is_gross_open=is_gross_open, is_net_channel=is_net,
+        "origin_period", "payout_id", is_gross_open=is_gross_open, is_net_channel=is_net, is_of_net_channel=is_of_net,
         is_repeat=pl.col("item_id").is_in(pool.once("repeated charges", lambda: _repeated_charges(pool))["item_id"].implode()),
     )  # fmt: skip
 

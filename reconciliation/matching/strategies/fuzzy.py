@@ -1,7 +1,8 @@
 """Similar names, numbers, texts and dates -> one-to-one pairs, the best overall assignment.
 
 Conditions: same currency and amount (a component, or a transaction net of fees), or an amount that the rates allow for a
-payment in another currency; posted within the window; a probability above the threshold.
+payment in another currency; posted within the window, or within the wider one of differences where a long number is on both sides; a
+probability above the threshold.
 
 Worked: charge 49.90 for 'Ada Brown', INV-1042, on the 3rd; line 49.90 'BROWN, ADA', memo 'inv 1042', on the 4th: names 100%
 alike, digits 1042 on both sides, posted 1 day later.
@@ -19,6 +20,9 @@ from reconciliation.matching.pool import PAYOUT_CATEGORIES, SAYS_REFUND, Pool, n
 
 LOG_ODDS_BEHIND_MAX = 6.0
 TIE_BREAK = 1e-7
+PROMISED_LOG_ODDS = 2.0
+NUMBERED = ["same", "same_short", "ending"]
+DIGITS_MIN = 5
 
 
 def match_fuzzily(pool: Pool) -> pl.DataFrame:
@@ -26,10 +30,13 @@ def match_fuzzily(pool: Pool) -> pl.DataFrame:
     good = [_good_pairs(compared, pool) for compared in _candidates(pool)]
     if not good:
         return nothing(pool)
-    near_best = _near_best(pl.concat(good).unique(["item_id", "key_id", "form"], keep="any").sort("item_id", "key_id", "form"))
-    # Between equal candidates the earliest are taken: a hair off the score for each later one.
+    near_best = _near_best(_without_promised(pl.concat(good).unique(["item_id", "key_id", "form"], keep="any").sort("item_id", "key_id", "form"), pool))
+    # Between equal candidates the earliest are taken: a hair off the score for each later one. Of lines that carry a payment's number the first is its own.
+    best = pl.col("score").max().over("key_id", "form", "name", "number")
     place = [pl.col(name).rank("dense").over("currency", "amount_minor") for name in ("date", "date_stripe", "occurred_at")]
-    ordered = near_best.with_columns(score=pl.col("score") - TIE_BREAK * pl.sum_horizontal(place).fill_null(0))
+    ordered = near_best.with_columns(score=pl.when(pl.col("number").is_in(NUMBERED)).then(best).otherwise("score")).with_columns(
+        score=pl.col("score") - TIE_BREAK * pl.sum_horizontal(place).fill_null(0)
+    )
     one_form = ordered.sort("score", "left", "right", "form", descending=[True, False, False, True]).unique(
         ["left", "right"], keep="first", maintain_order=True
     )
@@ -61,6 +68,17 @@ def _near_best(good: pl.DataFrame) -> pl.DataFrame:
     is_near = [pl.col("log_odds") >= pl.col("log_odds").max().over(name) - LOG_ODDS_BEHIND_MAX for name in ("item_id", "key_id")]
     near = good.filter(pl.all_horizontal(is_near))
     return near.with_columns(left=pl.col("item_id"), right=pl.col("key_id"), equally_good=pl.len().over("item_id", pl.col("score").round(6)))
+
+
+def _without_promised(pairs: pl.DataFrame, pool: Pool) -> pl.DataFrame:
+    """Lower the odds of a payment whose number another open line carries, whatever that line's amount: of a customer's equal payments it is that line's."""
+    numbers = pool.values("number").filter(pl.col("value").str.len_chars() >= DIGITS_MIN)
+    stated = numbers.join(pool.postings().select("item_id"), on="item_id", how="semi").select("value").unique()
+    promised = numbers.join(pairs.select(item_id="key_id").unique(), on="item_id", how="semi").join(stated, on="value", how="semi")["item_id"].unique()
+    is_less = pl.col("key_id").is_in(promised.implode()) & ~pl.col("number").is_in(NUMBERED)
+    lowered = pairs.with_columns(log_odds=pl.when(is_less).then(pl.col("log_odds") - PROMISED_LOG_ODDS).otherwise("log_odds"))
+    scored = lowered.with_columns(score=pl.when(is_less).then(1 / (1 + (-pl.col("log_odds")).exp())).otherwise("score"))
+    return scored.filter(pl.col("score") >= pool.settings.fuzzy_score_min)
 
 
 def _distinct(chosen: pl.DataFrame) -> pl.DataFrame:
@@ -121,7 +139,10 @@ def _join_ends(lines: pl.DataFrame, offers: pl.DataFrame, pairs: pl.DataFrame, c
 def _compare(pairs: pl.DataFrame, pool: Pool) -> pl.DataFrame:
     lag = (pl.col("date") - pl.col("date_stripe")).dt.total_days()
     in_window = pl.col("lag").is_between(-pool.settings.posting_lead_days, pool.settings.posting_lag_days)
-    inside = pairs.with_columns(lag=lag).filter(in_window & ~(pl.col("says_refund") & pl.col("is_sale")))
+    # A number on both sides that hardly two payments have is looked for in the months beside too: that is how a line in the wrong period is found.
+    is_named = pl.col("numbers").list.set_intersection("numbers_stripe").list.eval(pl.element().str.len_chars()).list.max() >= DIGITS_MIN
+    is_near = in_window | (is_named & (pl.col("lag").abs() <= pool.settings.difference_window_days))
+    inside = pairs.with_columns(lag=lag).filter(is_near & ~(pl.col("says_refund") & pl.col("is_sale")))
     return compare(
         inside.with_columns(
             pl.col("n_lines", "n_offers").fill_null(1),

@@ -21,27 +21,35 @@ from reconciliation.matching.omissions import choose_omitted
 from reconciliation.matching.pool import Pool, nothing, pair_proposals
 
 WHOLE_SHARE_MIN = 0.8
-TRANSLATED, OMITTED, ROUNDED, OFF = 0.9, 0.88, 0.8, 0.72
+EXACT, TRANSLATED, OMITTED, ROUNDED, OFF = 0.94, 0.9, 0.88, 0.8, 0.72
+WITHOUT_CHANNEL = "without a channel posted net of fees"
 
 
 def match_near_sales(pool: Pool) -> pl.DataFrame:
     """Propose summaries of sales or refunds with the components they must mean."""
-    parts = open_parts(pool)
-    known = _sales_offers(pool, parts)
-    if known.is_empty():
-        return nothing(pool)
-    decided, undecided = _with_omissions(pool, known, parts)
-    off = _off(pool, known.join(undecided, on="item_id", how="anti"), parts)
-    return _first_of([_translated(pool, known, parts), decided, off], pool)
+    ways, last = [], []
+    for parts in _parts_of_sales(pool):
+        known = _sales_offers(pool, parts)
+        if known.is_empty():
+            continue
+        decided, undecided = _with_omissions(pool, known, parts)
+        exact = known.filter(pl.col("off") == 0) if parts["is_of_net_channel"].sum() == 0 else known.clear()
+        ways += [_propose(pool, exact, parts, score=EXACT, why=WITHOUT_CHANNEL), _translated(pool, known, parts), decided]
+        last.append(_off(pool, known.join(undecided, on="item_id", how="anti"), parts))
+    return _first_of([*ways, *last], pool) if ways else nothing(pool)
 
 
 def declare_near_sales(pool: Pool) -> pl.DataFrame:
     """Propose summaries that leave payments out, and nothing says which: they are ambiguous with all their bucket holds."""
+    unclear = [_with_omissions(pool, known, parts)[1] for parts in _parts_of_sales(pool) if not (known := _sales_offers(pool, parts)).is_empty()]
+    return _first_of(unclear, pool) if unclear else nothing(pool)
+
+
+def _parts_of_sales(pool: Pool) -> list[pl.DataFrame]:
+    """List what summaries of sales may hold: what is open without the channels posted payment by payment, net of fees; then everything open."""
     parts = open_parts(pool)
-    known = _sales_offers(pool, parts)
-    if known.is_empty():
-        return nothing(pool)
-    return _first_of([_with_omissions(pool, known, parts)[1]], pool)
+    without = parts.filter(~pl.col("is_of_net_channel"))
+    return [parts] if without.height in (0, parts.height) else [without, parts]
 
 
 def _sales_offers(pool: Pool, parts: pl.DataFrame) -> pl.DataFrame:
@@ -63,7 +71,7 @@ def match_near_fees(pool: Pool) -> pl.DataFrame:
     lines = lines.with_columns(text_month=pl.coalesce("text_month", "origin_period"))
     posted = parts.filter(~pl.col("is_net_channel"))
     whole, without_channel = _offers(pool, lines, parts), _offers(pool, lines, posted)
-    exact = _propose(pool, without_channel.filter(pl.col("total") == pl.col("amount_minor")), posted, score=0.94, why="without a channel posted net of fees")
+    exact = _propose(pool, without_channel.filter(pl.col("total") == pl.col("amount_minor")), posted, score=EXACT, why=WITHOUT_CHANNEL)
     near = _off(pool, without_channel, posted)
     return _first_of([exact, _with_omissions(pool, whole, parts)[0], near, _off(pool, whole, parts)], pool)
 
