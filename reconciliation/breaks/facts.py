@@ -184,12 +184,15 @@ def _differences(around: Surroundings, still_open: pl.DataFrame) -> pl.DataFrame
         high=pl.col("high_minor").filter(of_stripe).sum(),
         is_converted=(pl.col("presentment_text") != "").any(),
         n_stripe=of_stripe.sum(),
+        off_minor=(pl.col("amount_minor").abs() - pl.col("difference").abs()).abs().filter(of_stripe).min(),
     )
     named = facts.select(
         "leg",
         "item_id",
         "n_members",
         n_stripe="n_stripe",
+        # A sum that is short of about one of its payments may well leave that one out.
+        nearest_member=pl.when(pl.col("n_stripe") > 1).then(pl.col("off_minor") / pl.max_horizontal(pl.col("difference").abs(), pl.lit(1))),
         difference_share=pl.col("difference").abs() / pl.max_horizontal("largest_minor", pl.lit(1)),
         is_converted="is_converted",
         is_within_rates=pl.col("is_converted") & (pl.col("low") < pl.col("high")) & pl.col("ledger_minor").is_between("low", "high"),

@@ -26,6 +26,8 @@ NOTES: dict[str, Note] = {
     "months_carried": Note("months, at most 24", "months since the one it belongs to"),
     "share_matched_same_day": Note("ratio", "items of its sort and day that are matched; missing when it is the only one"),
     "share_matched_since": Note("ratio", "items of its sort from that day on that are matched; missing when there is none"),
+    "n_members": Note("items", "how many items the match holds whose difference this is; 0 when it is none"),
+    "nearest_member": Note("ratio", "distance of the difference to the nearest amount among the payments of its match; missing when it holds one or none"),
     "nearest_other_side": Note("ratio", "distance to the nearest open amount of the other side; missing when nothing is open there"),
     "nearest_reversed": Note("ratio", "the same distance from its amount with the opposite sign"),
     "nearest_to_day": Note("ratio", "the same distance from the sum of what is open of its sort and day"),

@@ -11,6 +11,7 @@ NUMERIC = [
     "age_days", "days_overdue", "n_equal_same_side", "n_equal_other_side", "days_to_cut_off_of_month", "months_carried",
     "share_matched_same_day", "share_matched_since",
     "nearest_other_side", "nearest_reversed", "nearest_to_day", "nearest_to_reversed_day", "open_other_side_to_own",
+    "n_members", "nearest_member",
 ]  # fmt: skip
 BOOLEAN = ["has_counterparty", "has_reference_other_side", "is_within_rates", "is_rounding", "is_accrual", "is_debit"]
 CATEGORICAL = ["possible_causes"]

@@ -78,7 +78,9 @@ class MatchQuality:
     false_matches_per_10000: float
 
 
-def measure_quality(probabilities: Floats, labels: Flags, *, amounts_minor: npt.NDArray[np.int64], threshold: float | None = None) -> Quality:
+def measure_quality(
+    probabilities: Floats, labels: Flags, *, amounts_minor: npt.NDArray[np.int64], threshold: float | None = None, clearable: Flags | None = None
+) -> Quality:
     """Measure a set of scored and labeled breaks.
 
     Args:
@@ -86,11 +88,12 @@ def measure_quality(probabilities: Floats, labels: Flags, *, amounts_minor: npt.
         labels: whether each was one.
         amounts_minor: of the breaks, any sign.
         threshold: the certified threshold, or None.
+        clearable: which the policy may clear at all; all of them when not given.
     """
     exceptions = int(labels.sum())
     money = np.abs(amounts_minor).astype(np.float64)
     cleared = clear_lowest(probabilities, CLEAR_RATE)
-    below = None if threshold is None else probabilities < threshold
+    below = None if threshold is None else (probabilities < threshold) & (True if clearable is None else clearable)
     return Quality(
         breaks=len(labels),
         exceptions=exceptions,
@@ -158,12 +161,13 @@ def measure_segments(frame: pl.DataFrame, *, by: Sequence[str], threshold: float
 
 
 def measure_frame(frame: pl.DataFrame, *, threshold: float | None = None) -> Quality:
-    """Measure a frame with `probability, is_true_exception, amount_minor`."""
+    """Measure a frame with `probability, is_true_exception, amount_minor` and, if the policy may not clear all of them, `is_clearable`."""
     return measure_quality(
         frame["probability"].to_numpy(),
         frame["is_true_exception"].to_numpy().astype(np.bool_),
         amounts_minor=frame["amount_minor"].to_numpy(),
         threshold=threshold,
+        clearable=frame["is_clearable"].to_numpy().astype(np.bool_) if "is_clearable" in frame.columns else None,
     )
 
 

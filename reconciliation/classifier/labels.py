@@ -4,7 +4,8 @@ The truth names items as people do (`txn_…/component`, `po_…`, a ledger docu
 `<document>;<document>` name each of their members), a run by origin and content. What joins them is the item's own columns,
 never its amount or date, so a label cannot leak from a feature. A break is a true exception when any of its items is one in
 the truth of that leg; a residual stands for the members of its match. An item the truth does not name is plainly matched
-there: if we left it open, it is no exception.
+there: if we left it open, it is no exception. Unless it is what a counted match left over: such a match says of equal items only how
+many there are, so the exception that it holds and the equal item that stays open for it have changed places, and the label goes with the place.
 """
 
 from collections.abc import Sequence
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
+
+from reconciliation.classifier.evaluation import COUNTED
 
 EDGE_COLUMNS = ["leg", "stripe_item", "other_item", "decidable"]
 TRUTH_COLUMNS = ["leg", "item", "cause", "nature", "is_true_exception", "story"]
@@ -83,7 +86,7 @@ def label_breaks(breaks: pl.DataFrame, *, items: pl.DataFrame, members: pl.DataF
     Args:
         breaks: `break_id, match_id, leg, item_ids` (schema `Break`).
         items: schema `Item`, every item a break or a match names, residuals aside.
-        members: `leg, item_id, match_id` (schema `MatchMember`).
+        members: `leg, item_id, match_id, strategy` (schema `MatchMember`), of this month and those before.
         truth: `leg, item, cause, nature, is_true_exception, story` of the company's `truth/items.csv`.
 
     Raises:
@@ -95,8 +98,10 @@ def label_breaks(breaks: pl.DataFrame, *, items: pl.DataFrame, members: pl.DataF
     stands_for = _items_of_breaks(breaks, members)
     met = stands_for.join(name_items(items), on=["leg", "item_id"], how="left").with_columns(pl.coalesce("name", "item_id").alias("name"))
     met = met.join(members_named, left_on=["leg", "name"], right_on=["leg", "item"], how="inner")
+    left_over = _exceptions_of_leftovers(stands_for.join(met.select("break_id").unique(), on="break_id", how="anti"), items, members, members_named)
     # The exception decides, then the order of the truth file: one break, one story.
-    first = met.sort(["break_id", pl.col("is_true_exception").not_(), "truth_row"]).group_by("break_id", maintain_order=True).first()
+    by_rank = ["break_id", pl.col("is_true_exception").not_(), "truth_row"]
+    first = pl.concat([met.select(left_over.columns), left_over]).sort(by_rank).group_by("break_id", maintain_order=True).first()
     frame = breaks.select("break_id").join(
         first.select("break_id", "is_true_exception", true_cause="cause", true_nature="nature", story="story", is_named=pl.lit(value=True)),
         on="break_id",
@@ -107,6 +112,31 @@ def label_breaks(breaks: pl.DataFrame, *, items: pl.DataFrame, members: pl.DataF
         pl.col("is_true_exception", "is_named").fill_null(value=False), pl.col("true_cause", "true_nature", "story").cast(pl.String).fill_null("")
     )
     return Labels(frame=frame, unjoined=named.join(met.select("truth_row").unique(), on="truth_row", how="anti").drop("truth_row"))
+
+
+def _exceptions_of_leftovers(unnamed: pl.DataFrame, items: pl.DataFrame, members: pl.DataFrame, truth: pl.DataFrame) -> pl.DataFrame:
+    """Give the exceptions that counted matches hold to the equal items left open, the earliest to the earliest.
+
+    Args:
+        unnamed: `break_id, leg, item_id` of breaks that the truth does not name.
+        items: as given to `label_breaks`.
+        members: as given to `label_breaks`.
+        truth: its rows with `truth_row`, one for each item they name.
+
+    Returns:
+        `break_id, is_true_exception, truth_row, cause, nature, story`.
+    """
+    key = ["leg", "side", "currency", "amount_minor"]
+    facts = items.select(pl.col("leg", "item_id", "side", "currency").cast(pl.String), "amount_minor", "date").filter(
+        pl.col("side").is_in(["stripe", "ledger"])
+    )
+    counted = members.filter(pl.col("strategy") == COUNTED).select(pl.col("leg", "item_id").cast(pl.String)).unique()
+    held = facts.join(counted, on=["leg", "item_id"], how="semi").join(name_items(items), on=["leg", "item_id"])
+    exceptions = held.join(truth.filter("is_true_exception"), left_on=["leg", "name"], right_on=["leg", "item"]).unique(["leg", "item_id"])
+    place = pl.int_range(pl.len()).over(key)
+    ranked = exceptions.sort("date", "item_id").with_columns(place=place)
+    open_now = unnamed.join(facts, on=["leg", "item_id"]).sort("date", "item_id").with_columns(place=place)
+    return open_now.join(ranked.drop("item_id", "date"), on=[*key, "place"]).select("break_id", "is_true_exception", "truth_row", "cause", "nature", "story")
 
 
 def name_members(members: pl.DataFrame, items: pl.DataFrame, truth_matches: pl.DataFrame) -> pl.DataFrame:

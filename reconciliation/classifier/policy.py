@@ -21,8 +21,10 @@ from reconciliation.schemas.breaks import EXCEPTION_CAUSES, UNDETERMINED
 CONFIDENCE = 0.95
 UNCLEARABLE_KINDS = ("ambiguous_match", "opening_difference", "currency_difference")
 """Kinds that a person always sees: several explanations are equally good, the difference is older than the first month, or two currencies meet."""
-UNCLEARABLE_CAUSES = (UNDETERMINED, "opening_difference", *EXCEPTION_CAUSES)
-"""What has no cause, or one that is a true exception, goes to a person however improbable the model finds it."""
+UNCLEARABLE_CAUSES = (UNDETERMINED, "opening_difference", "payout_in_transit", *EXCEPTION_CAUSES)
+"""What has no cause, or one that is a true exception, goes to a person however improbable the model finds it. So does a payout on its way: nothing
+but its arrival tells it from one that never comes, and there are few of them."""
+NEVER_CLEARED = 1.0
 Mode = Literal["observe", "copilot", "autonomous"]
 
 
@@ -70,6 +72,11 @@ class Certificate:
         return Certificate(**content)
 
 
+def is_clearable() -> pl.Expr:
+    """Say whether a break with `kind` and `cause` may ever be cleared without a person."""
+    return (~pl.col("kind").is_in(UNCLEARABLE_KINDS) & ~pl.col("cause").is_in(UNCLEARABLE_CAUSES)).fill_null(value=False)
+
+
 def recall_bound(*, exceptions: int, misses: int, confidence: float = CONFIDENCE) -> float:
     """Return the one-sided Clopper-Pearson lower bound of recall.
 
@@ -107,12 +114,14 @@ def certify_threshold(
     target_recall: float,
     window: str,
     confidence: float = CONFIDENCE,
+    clearable: npt.NDArray[np.bool_] | None = None,
 ) -> Certificate:
     """Choose the highest threshold that is proven on a calibration window.
 
     Args:
         probabilities: of the window's breaks, from a model that did not learn from them.
         labels: whether each was a true exception.
+        clearable: which of them the policy could clear at all (`is_clearable`); an exception among the others is never missed.
         source: whose labels they are.
         target_recall: of true exceptions.
         window: in words, which labels.
@@ -121,6 +130,8 @@ def certify_threshold(
     Returns:
         A certificate; its threshold is None when the window holds too few exceptions for any proof.
     """
+    if clearable is not None:
+        probabilities = np.where(clearable, probabilities, NEVER_CLEARED)
     exceptions, breaks = np.sort(probabilities[labels]), len(labels)
     allowed = misses_allowed(exceptions=len(exceptions), target_recall=target_recall, confidence=confidence)
     if allowed is None:
@@ -218,13 +229,10 @@ def decide_dispositions(breaks: pl.DataFrame, *, limits: Limits, proofs: Proofs)
     tables = (("_material", limits.materiality_minor), ("_cap", limits.cap_minor))
     currency = pl.col("currency").cast(pl.String)
     judged = breaks.with_columns(currency.replace_strict(dict(table), default=0, return_dtype=pl.Int64).alias(name) for name, table in tables)
-    is_clearable = (
-        (pl.col("probability_true_exception") < certificate.threshold)
-        & (pl.col("exposure_minor") < pl.col("_material"))
-        & ~pl.col("kind").is_in(UNCLEARABLE_KINDS)
-        & ~pl.col("cause").is_in(UNCLEARABLE_CAUSES)
-    ).fill_null(value=False)
-    judged = judged.with_columns(_clearable=is_clearable)
+    is_cleared = ((pl.col("probability_true_exception") < certificate.threshold) & (pl.col("exposure_minor") < pl.col("_material")) & is_clearable()).fill_null(
+        value=False
+    )
+    judged = judged.with_columns(_clearable=is_cleared)
     disposition = pl.when("_clearable").then(pl.lit(PROPOSED_CLEAR)).otherwise(pl.lit(NEEDS_REVIEW))
     if acting == "autonomous":
         disposition = pl.when(_within_cap()).then(pl.lit(AUTO_CLEARED)).otherwise(disposition)

@@ -50,6 +50,10 @@ WORDS: dict[str, Words] = {
     "share_matched_since": Words(
         "{value} of what is like it since that day found a partner", "Nothing like it came that day or later, or being late is no possible cause", "percent"
     ),
+    "n_members": Words("Items in the match whose difference it is: {value}", "It is no difference of a match"),
+    "nearest_member": Words(
+        "The nearest amount in its match is {value} away from the difference", "It is no difference of a match of several payments", "percent"
+    ),
     "nearest_other_side": Words("The nearest open amount on the other side is {value} away", "Nothing is open on the other side", "percent"),
     "nearest_reversed": Words("The nearest open amount on the other side is {value} away from its opposite", "Nothing is open on the other side", "percent"),
     "nearest_to_day": Words(

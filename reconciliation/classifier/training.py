@@ -21,12 +21,13 @@ import orjson
 import polars as pl
 
 from reconciliation.breaks.features import WATCHED
+from reconciliation.breaks.kinds import choose_cause
 from reconciliation.classifier.calibration import Calibration
 from reconciliation.classifier.card import render_card
 from reconciliation.classifier.drift import SCORE, Reference, make_reference
 from reconciliation.classifier.evaluation import MatchQuality, average_precision, match_quality, measure_frame, measure_segments
 from reconciliation.classifier.labels import label_breaks, name_members, read_truth
-from reconciliation.classifier.policy import Certificate, certify_threshold
+from reconciliation.classifier.policy import Certificate, certify_threshold, is_clearable
 from reconciliation.classifier.scoring import KEY_COLUMNS, score_frame
 from reconciliation.classifier.versions import CHALLENGER, MODELS, ModelVersion, load_version, version_numbers, write_version
 from reconciliation.errors import FileRefusedError
@@ -321,11 +322,19 @@ def own_months(divided: pl.DataFrame) -> list[str]:
 
 
 def score_examples(examples: pl.DataFrame, *, tables: AdditiveTables, calibration: Calibration) -> pl.DataFrame:
-    """Add `probability` and `amount_decade` (in minor units) to labeled examples."""
+    """Add `probability`, `is_clearable` (whether the policy may clear such a break at all) and `amount_decade` (in minor units) to labeled examples."""
     wanted = [column for column in examples.columns if column in KEY_COLUMNS or column in {feature.name for feature in tables.features}]
     scores = score_frame(tables, calibration, examples.select(wanted))
     decade = pl.col("amount_minor").abs().clip(lower_bound=1).log10().floor().cast(pl.Int64)
-    return examples.with_columns(scores.probability.alias("probability"), (pl.lit("10^") + decade.cast(pl.String)).alias("amount_decade"))
+    scored = examples.with_columns(scores.probability.alias("probability"), (pl.lit("10^") + decade.cast(pl.String)).alias("amount_decade"))
+    return scored.with_columns(clearable(scored, scores.probability))
+
+
+def clearable(examples: pl.DataFrame, probability: pl.Series) -> pl.Series:
+    """Say which labeled examples the policy may clear at all, by their kind and the cause that their probability chooses."""
+    natures = dict.fromkeys(["expected_nature", "exception_nature"], pl.lit(""))
+    named = choose_cause(examples.select("kind", "expected_cause", "exception_cause", probability_true_exception=probability).with_columns(**natures))
+    return named.select(is_clearable=is_clearable()).to_series()
 
 
 def evaluate_version(model: ModelVersion, examples: pl.DataFrame) -> dict[str, Any]:
@@ -382,7 +391,7 @@ def measure_decided(tested: pl.DataFrame) -> list[dict[str, Any]]:
 
 def measure_causes(tested: pl.DataFrame, *, threshold: float | None) -> list[dict[str, Any]]:
     """Return recall per true exception cause, and the false-alarm rate per expected one."""
-    flagged = pl.lit(value=True) if threshold is None else pl.col("probability") >= threshold
+    flagged = pl.lit(value=True) if threshold is None else ~_is_below(threshold)
     grouped = (
         tested.filter(pl.col("true_cause") != "")
         .group_by("true_cause", "is_true_exception")
@@ -501,8 +510,10 @@ def _calibrate(divided: pl.DataFrame, tables: AdditiveTables) -> tuple[Calibrati
     months = sorted(block["period"].unique().to_list())
     companies, families = block["world"].n_unique(), block["family"].n_unique()
     window = f"simulated companies that the model did not learn from: {companies} companies of {families} families, months {months[0]} to {months[-1]}"
-    chosen = tuple(certify_threshold(calibration.apply(scores), labels, source="simulated", target_recall=target, window=window) for target in TARGET_RECALLS)
-    return calibration, chosen
+    fitted = calibration.apply(scores)
+    may_clear = clearable(block, pl.Series(fitted)).to_numpy()
+    chosen = (certify_threshold(fitted, labels, source="simulated", target_recall=target, window=window, clearable=may_clear) for target in TARGET_RECALLS)
+    return calibration, tuple(chosen)
 
 
 def _acting(certificates: Sequence[Certificate]) -> Certificate | None:
@@ -510,7 +521,11 @@ def _acting(certificates: Sequence[Certificate]) -> Certificate | None:
 
 
 def _recall(exceptions: pl.DataFrame, threshold: float | None) -> float | None:
-    return None if threshold is None or exceptions.is_empty() else round(float((exceptions["probability"].to_numpy() >= threshold).mean()), 6)
+    return None if threshold is None or exceptions.is_empty() else round(exceptions.select((~_is_below(threshold)).mean()).item(), 6)
+
+
+def _is_below(threshold: float) -> pl.Expr:
+    return (pl.col("probability") < threshold) & pl.col("is_clearable")
 
 
 def _shuffled(learn: pl.DataFrame, test: pl.DataFrame, *, features: Sequence[Feature], options: FitOptions) -> float:

@@ -97,10 +97,12 @@ def compare(pairs: pl.DataFrame) -> pl.DataFrame:
 
 def name_level() -> pl.Expr:
     """Say how alike `counterparty` and `counterparty_stripe` are, of pairs whose similarity is `alike`: missing, same, close, near or other."""
+    is_begun, is_contradicted = _compare_initials()
     return (
         pl.when(pl.col("alike").is_null()).then(pl.lit("missing"))
         .when(pl.col("alike") >= 0.999).then(pl.lit("same"))
-        .when((pl.col("alike") >= 0.85) | _is_cut() | _is_abbreviated()).then(pl.lit("close"))
+        .when(is_contradicted).then(pl.lit("other"))
+        .when((pl.col("alike") >= 0.85) | _is_cut() | is_begun).then(pl.lit("close"))
         .when(pl.col("alike") >= 0.7).then(pl.lit("near"))
         .otherwise(pl.lit("other"))
     )  # fmt: skip
@@ -112,12 +114,14 @@ def _is_cut() -> pl.Expr:
     return (line.str.len_chars() >= CUT_LETTERS_MIN) & stripe.str.starts_with(line)
 
 
-def _is_abbreviated() -> pl.Expr:
-    """Tell whether two names share a word and differ in one other, of which the line has the beginning alone (`O Oakwick`, `Otis Oakwick`)."""
+def _compare_initials() -> tuple[pl.Expr, pl.Expr]:
+    """Of names that share a word and differ in one other: whether the line has its beginning alone (`O Oakwick`, `Otis Oakwick`), or another initial."""
     line, stripe = (name_words(pl.col(name)) for name in ("counterparty", "counterparty_stripe"))
     rest, rest_stripe = line.list.set_difference(stripe), stripe.list.set_difference(line)
     is_shared = line.list.set_intersection(stripe).list.eval(pl.element().str.len_chars()).list.max() >= PREFIX_LETTERS
-    return is_shared & (rest.list.len() == 1) & (rest_stripe.list.len() == 1) & rest_stripe.list.first().str.starts_with(rest.list.first())
+    is_one = is_shared & (rest.list.len() == 1) & (rest_stripe.list.len() == 1)
+    begins = rest_stripe.list.first().str.starts_with(rest.list.first())
+    return is_one & begins, is_one & ~begins & (rest.list.first().str.len_chars() == 1)
 
 
 def score(compared: pl.DataFrame, weights: PairWeights) -> pl.DataFrame:

@@ -1,5 +1,6 @@
 """Collections of labeled companies: they go on where they stopped, know what made them, and keep apart who is judged."""
 
+from datetime import date
 from pathlib import Path
 
 import polars as pl
@@ -26,8 +27,9 @@ def reconcile(folder: Path) -> list[MonthRun]:
     item = pl.read_csv(folder / "truth" / "items.csv")["item"][0]
     text = dict.fromkeys(("document", "reference", "source_file", "source_row", "account"), "")
     breaks = pl.DataFrame({"break_id": [f"br_{item}"], "match_id": [""], "leg": ["books"], "item_ids": [[item]], "amount_minor": [100]})
-    items = pl.DataFrame({"leg": ["books"], "item_id": [item], "side": ["stripe"], **text})
-    members = pl.DataFrame(schema={"leg": pl.String, "item_id": pl.String, "match_id": pl.String})
+    money = {"currency": "GBP", "amount_minor": 100, "date": date(2026, 10, 5)}
+    items = pl.DataFrame({"leg": ["books"], "item_id": [item], "side": ["stripe"], **text, **money})
+    members = pl.DataFrame(schema={"leg": pl.String, "item_id": pl.String, "match_id": pl.String, "strategy": pl.String})
     return [MonthRun("2026-10", pl.DataFrame({"break_id": [f"br_{item}"], "age_days": [3.0], "kind": ["missing_in_ledger"]}), breaks, items, members)]
 
 

@@ -1,5 +1,6 @@
 """Labels: the truth's names meet the run's ids, per leg, and the exception decides."""
 
+from datetime import date
 from pathlib import Path
 
 import polars as pl
@@ -22,7 +23,7 @@ ITEMS = pl.DataFrame(
     ],
     schema=["leg", "item_id", "side", "document", "reference", "source_file", "source_row"],
     orient="row",
-).with_columns(account=pl.lit("1050 Stripe Clearing"))
+).with_columns(account=pl.lit("1050 Stripe Clearing"), currency=pl.lit("GBP"), amount_minor=pl.lit(2500), date=pl.lit(date(2026, 10, 5)))
 MEMBERS = pl.DataFrame({"leg": ["books"] * 2, "item_id": ["txn_1/gross", "gl_JE-7/1"], "match_id": ["mt_1", "mt_1"], "strategy": ["exact_reference"] * 2})
 
 
@@ -139,3 +140,28 @@ def test_a_flag_that_is_neither_true_nor_false_is_refused(tmp_path: Path) -> Non
     (tmp_path / "truth" / "matches.csv").write_text("leg,stripe_item,other_item\n")
     with pytest.raises(ValueError, match="'maybe'; it must be true or false"):
         read_truth(tmp_path)
+
+
+COUNTED = pl.DataFrame(
+    [
+        ("books", "txn_8/gross", "stripe", 2500, date(2026, 10, 3)),
+        ("books", "gl_JE-8/1", "ledger", 2500, date(2026, 10, 4)),
+        ("books", "txn_9/gross", "stripe", 2500, date(2026, 10, 5)),
+        ("books", "txn_7/gross", "stripe", 2600, date(2026, 10, 5)),
+        ("books", "txn_6/gross", "stripe", 2500, date(2026, 10, 6)),
+    ],
+    schema=["leg", "item_id", "side", "amount_minor", "date"],
+    orient="row",
+).with_columns(currency=pl.lit("GBP"), account=pl.lit("1050"), **dict.fromkeys(["document", "reference", "source_file", "source_row"], pl.lit("")))
+
+
+@pytest.mark.parametrize(("strategy", "expected"), [("interchangeable", ["br_9"]), ("fuzzy", [])], ids=["counted", "paired"])
+def test_what_a_counted_match_leaves_over_stands_for_the_exception_it_holds(strategy: str, expected: list[str]) -> None:
+    """The line was the one payment's, the other was never posted; counted, the match took the wrong one of two equals and the right one stays open."""
+    members = pl.DataFrame({"leg": ["books"] * 2, "item_id": ["txn_8/gross", "gl_JE-8/1"], "match_id": ["mt_8"] * 2, "strategy": [strategy] * 2})
+    breaks = pl.DataFrame(
+        {"break_id": ["br_6", "br_7", "br_9"], "match_id": [""] * 3, "leg": ["books"] * 3, "item_ids": [["txn_6/gross"], ["txn_7/gross"], ["txn_9/gross"]]}
+    )
+    found = label_breaks(breaks, items=COUNTED, members=members, truth=make_truth(("books", "txn_8/gross", "missing_posting", True))).frame
+    assert found.filter("is_true_exception")["break_id"].to_list() == expected
+    assert found.filter("is_named")["true_cause"].to_list() == ["missing_posting"] * len(expected)
