@@ -107,4 +107,3 @@ def test_a_summary_leaves_out_a_channel_that_is_posted_payment_by_payment():
     assert sets(match_near_sales(rows)) == set()
     net = rows.items.filter(pl.col("description").str.starts_with("Marketplace"))["channel"].cast(pl.String).unique()
     assert sets(match_near_sales(replace(rows, net_channels=frozenset(net)))) == {frozenset({"txn_1/gross", "txn_2/gross", "txn_3/gross", "gl_S1/1"})}
-
