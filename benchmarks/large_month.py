@@ -2,13 +2,18 @@
 
     python benchmarks/large_month.py --payments 1000000 --folder /tmp/large          # again: goes on where it stopped
     python benchmarks/large_month.py --payments 1000000 --folder /tmp/large --table  # the table of what was measured
+    python benchmarks/large_month.py --payments 10000000 --books 10 --folder /tmp/ten --against /tmp/large
 
 The month is made without the simulator, which would need more memory than the product: every payment is one charge with its fee, posted gross by the ledger;
 one in a thousand is missing there and one in a thousand is off by a cent. Stages, each in a process of its own: `make` (not the product's time), `days`, which writes each
 day's rows into the lake as the pull does after parsing, `read` (the ledger exports, one a day), `opening`, `items`, `match`, `breaks` and `state`. For every stage the table has wall
 and CPU time, the peak of resident memory and the bytes it left on disk. What is done is not done again, so that a long measurement may be broken off.
 
-The table ends with what the stages predict for 100 million and 1 billion payments: the exponent between two sizes measured (`--against FOLDER`), or 1 where only one was.
+With `--books N` the payments belong to N entities with a lake each, one after another on this machine: times and disk add up, memory is the largest of them. A book's month is
+what one run works on, wherever it runs, so this is also what a cluster divides.
+
+The table ends with what the stages predict for 100 million and 1 billion payments in books of the size measured: so many times the CPU, since books share nothing, divided by the
+workers. The exponent says how a book itself grows, between its size and a smaller one (`--against FOLDER`): where it is 1, how the payments are spread over books does not matter.
 """
 
 import argparse
@@ -269,19 +274,21 @@ def size_of(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def print_table(figures: dict[str, dict[str, float]], payments: int, smaller: tuple[int, dict[str, dict[str, float]]] | None) -> None:
-    print(
-        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, Polars {pl.__version__}; {payments:,} payments over {DAYS} days\n"
-    )
+def print_table(figures: dict[str, dict[str, float]], payments: int, books: int, smaller: tuple[int, dict[str, dict[str, float]]] | None) -> None:
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, Polars {pl.__version__}"
+    print(f"{machine}; {payments:,} payments over {DAYS} days in {books} book{'s' * (books > 1)}\n")
     print("| stage | wall s | CPU s | peak MB | disk MB | exponent | CPU h at 100M | CPU h at 1B |\n|---|---:|---:|---:|---:|---:|---:|---:|")
     for name, one in figures.items():
-        exponent = 1.0
-        if smaller and name in smaller[1]:
-            exponent = math.log(one["cpu"] / smaller[1][name]["cpu"]) / math.log(payments / smaller[0])
-        hours = [one["cpu"] * (size / payments) ** max(exponent, 1.0) / 3600 for size in (10**8, 10**9)]
+        exponent = "" if not smaller or name not in smaller[1] else f"{growth(one['cpu'] / books, payments / books, smaller[1][name]['cpu'], smaller[0]):.2f}"
+        hours = [one["cpu"] * size / payments / 3600 for size in (10**8, 10**9)]
         print(
-            f"| {name} | {one['wall']:.1f} | {one['cpu']:.1f} | {one['peak']:,.0f} | {one['disk'] / 1e6:,.0f} | {exponent:.2f} | {hours[0]:.2f} | {hours[1]:.2f} |"
+            f"| {name} | {one['wall']:.1f} | {one['cpu']:.1f} | {one['peak']:,.0f} | {one['disk'] / 1e6:,.0f} | {exponent} | {hours[0]:.2f} | {hours[1]:.2f} |"
         )
+
+
+def growth(cpu: float, payments: float, smaller_cpu: float, smaller_payments: float) -> float:
+    """Return the exponent with which CPU grows between two sizes of a book."""
+    return math.log(cpu / smaller_cpu) / math.log(payments / smaller_payments)
 
 
 def load(folder: Path) -> tuple[int, dict[str, dict[str, float]]]:
@@ -289,23 +296,45 @@ def load(folder: Path) -> tuple[int, dict[str, dict[str, float]]]:
     return stored["payments"], stored["stages"]
 
 
+def measure_book(folder: Path, payments: int, *, until: str) -> dict[str, dict[str, float]]:
+    """Run the stages of one book that were not run yet, and return the figures of all of them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    stored = folder / "figures.json"
+    figures = load(folder)[1] if stored.exists() else {}
+    for name in list(STAGES)[: list(STAGES).index(until) + 1]:
+        if name not in figures:
+            print(f"{folder.name}: {name} …", flush=True)
+            figures[name] = measure(folder, name, payments)
+            stored.write_text(json.dumps({"payments": payments, "stages": figures}))
+    return figures
+
+
+def add_up(books: list[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
+    """Add the figures of books up; the peak is the largest."""
+    return {
+        name: {figure: (max if figure == "peak" else sum)(book[name][figure] for book in books) for figure in ("wall", "cpu", "peak", "disk")}
+        for name in books[0]
+        if all(name in book for book in books)
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--payments", type=int, default=1_000_000)
+    parser.add_argument("--books", type=int, default=1)
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--against", type=Path)
     parser.add_argument("--table", action="store_true")
     parser.add_argument("--until", choices=STAGES, default="state")
     options = parser.parse_args()
-    options.folder.mkdir(parents=True, exist_ok=True)
-    stored = options.folder / "figures.json"
-    figures = load(options.folder)[1] if stored.exists() else {}
-    for name in list(STAGES)[: list(STAGES).index(options.until) + 1]:
-        if name not in figures and not options.table:
-            print(f"{name} …", flush=True)
-            figures[name] = measure(options.folder, name, options.payments)
-            stored.write_text(json.dumps({"payments": options.payments, "stages": figures}))
-    print_table(figures, load(options.folder)[0], load(options.against) if options.against else None)
+    folders = [options.folder] if options.books == 1 else [options.folder / f"book_{number:02d}" for number in range(1, options.books + 1)]
+    if options.table:
+        books = [load(folder) for folder in folders if (folder / "figures.json").exists()]
+        figures, payments = add_up([one for _, one in books]), sum(size for size, _ in books)
+    else:
+        payments = options.payments
+        figures = add_up([measure_book(folder, payments // options.books, until=options.until) for folder in folders])
+    print_table(figures, payments, len(folders), load(options.against) if options.against else None)
 
 
 if __name__ == "__main__":

@@ -80,6 +80,15 @@ def test_equal_probabilities_at_the_threshold_are_not_cleared() -> None:
     assert (certificate.threshold, certificate.misses) == (0.4, 0)
 
 
+def test_an_exception_that_always_goes_to_a_person_is_not_missed_and_still_counts() -> None:
+    """The lowest ten are payouts on their way: the threshold is the lowest of the others, and recall is that of all."""
+    probabilities = np.linspace(0.01, 0.9, 628)
+    clearable = np.arange(628) >= 10
+    certificate = certify_threshold(probabilities, np.ones(628, dtype=bool), source="simulated", target_recall=0.99, window="w", clearable=clearable)
+    assert certificate.threshold == probabilities[12]
+    assert (certificate.exceptions, certificate.misses, certificate.cleared) == (628, 2, 2)
+
+
 def test_too_few_exceptions_prove_no_threshold() -> None:
     certificate = certify_threshold(np.linspace(0, 1, 298), np.ones(298, dtype=bool), source="simulated", target_recall=0.99, window="w")
     assert (certificate.threshold, certificate.recall_bound) == (None, 0.0)
@@ -118,6 +127,7 @@ def test_without_a_proven_threshold_nothing_is_cleared(mode: str, certificate: C
         {"kind": ["opening_difference"]},
         {"cause": ["undetermined"]},
         {"cause": ["wrong_amount"]},
+        {"cause": ["payout_in_transit"]},
         {"cause": [None]},
         {"probability_true_exception": [None]},
     ],
@@ -129,6 +139,7 @@ def test_without_a_proven_threshold_nothing_is_cleared(mode: str, certificate: C
         "opening",
         "undetermined",
         "named as a true exception",
+        "a payout on its way",
         "no cause",
         "no probability",
     ],
