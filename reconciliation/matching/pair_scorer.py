@@ -109,19 +109,20 @@ def name_level() -> pl.Expr:
 
 
 def _is_cut() -> pl.Expr:
-    """Tell whether the line has the beginning of the name, or all of it without its spaces (`ZebNorden`)."""
-    line, stripe = (name_letters(pl.col(name)) for name in ("counterparty", "counterparty_stripe"))
-    return (line.str.len_chars() >= CUT_LETTERS_MIN) & stripe.str.starts_with(line)
+    """Tell whether one side has the beginning of the other's name, or all of it without its spaces (`ZebNorden`)."""
+    names = [name_letters(pl.col(name)) for name in ("counterparty", "counterparty_stripe")]
+    return pl.any_horizontal((one.str.len_chars() >= CUT_LETTERS_MIN) & other.str.starts_with(one) for one, other in (names, names[::-1]))
 
 
 def _compare_initials() -> tuple[pl.Expr, pl.Expr]:
-    """Of names that share a word and differ in one other: whether the line has its beginning alone (`O Oakwick`, `Otis Oakwick`), or another initial."""
+    """Of names that share a word and differ in one other: whether one has its beginning alone (`O Oakwick`, `Otis Oakwick`), or another initial."""
     line, stripe = (name_words(pl.col(name)) for name in ("counterparty", "counterparty_stripe"))
-    rest, rest_stripe = line.list.set_difference(stripe), stripe.list.set_difference(line)
     is_shared = line.list.set_intersection(stripe).list.eval(pl.element().str.len_chars()).list.max() >= PREFIX_LETTERS
-    is_one = is_shared & (rest.list.len() == 1) & (rest_stripe.list.len() == 1)
-    begins = rest_stripe.list.first().str.starts_with(rest.list.first())
-    return is_one & begins, is_one & ~begins & (rest.list.first().str.len_chars() == 1)
+    rests = [line.list.set_difference(stripe), stripe.list.set_difference(line)]
+    is_one = is_shared & pl.all_horizontal(rest.list.len() == 1 for rest in rests)
+    one, other = (rest.list.first() for rest in rests)
+    begins = other.str.starts_with(one) | one.str.starts_with(other)
+    return is_one & begins, is_one & ~begins & (pl.min_horizontal(one.str.len_chars(), other.str.len_chars()) == 1)
 
 
 def score(compared: pl.DataFrame, weights: PairWeights) -> pl.DataFrame:

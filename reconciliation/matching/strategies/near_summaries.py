@@ -28,13 +28,15 @@ WITHOUT_CHANNEL = "without a channel posted net of fees"
 def match_near_sales(pool: Pool) -> pl.DataFrame:
     """Propose summaries of sales or refunds with the components they must mean."""
     ways, last = [], []
-    for parts in _parts_of_sales(pool):
+    *without_channel, whole = _parts_of_sales(pool)
+    for parts in (*without_channel, whole):
         known = _sales_offers(pool, parts)
         if known.is_empty():
             continue
         decided, undecided = _with_omissions(pool, known, parts)
-        exact = known.filter(pl.col("off") == 0) if parts["is_of_net_channel"].sum() == 0 else known.clear()
-        ways += [_propose(pool, exact, parts, score=EXACT, why=WITHOUT_CHANNEL), _translated(pool, known, parts), decided]
+        if parts is not whole:
+            ways.append(_propose(pool, known.filter(pl.col("off") == 0), parts, score=EXACT, why=WITHOUT_CHANNEL))
+        ways += [_translated(pool, known, parts), decided]
         last.append(_off(pool, known.join(undecided, on="item_id", how="anti"), parts))
     return _first_of([*ways, *last], pool) if ways else nothing(pool)
 
