@@ -82,8 +82,13 @@ WORDS: dict[str, Words] = {
 }
 
 
+MATCH_SIZE = "n_members"
+OF_DIFFERENCES = (MATCH_SIZE, "nearest_member", "is_within_rates", "is_rounding")
+"""What says something of the difference that a match leaves, and nothing of any other break."""
+
+
 def explain_scores(scores: Scores, frame: pl.DataFrame, features: tuple[Feature, ...]) -> pl.Series:
-    """Return up to three reasons for every row, the strongest first.
+    """Return up to three reasons for every row, the strongest first; of a break that is no difference of a match, none about such differences.
 
     Args:
         scores: of the frame.
@@ -92,6 +97,10 @@ def explain_scores(scores: Scores, frame: pl.DataFrame, features: tuple[Feature,
     """
     weights = np.column_stack([scores.contributions[feature.name].to_numpy() for feature in features]) if features else np.zeros((frame.height, 0))
     strength = np.abs(weights)
+    if MATCH_SIZE in frame.columns:
+        of_differences = np.array([feature.name in OF_DIFFERENCES for feature in features])
+        is_none = frame.select(pl.col(MATCH_SIZE).fill_null(0) == 0).to_series().to_numpy()
+        strength[np.outer(is_none, of_differences)] = -1.0
     parts = []
     rows = np.arange(frame.height)
     for rank in range(min(REASONS_MAX, len(features))):

@@ -76,6 +76,22 @@ def test_a_word_of_a_closed_list_is_said_in_a_controllers_words(value: str, text
     ]
 
 
+@pytest.mark.parametrize(("members", "expected"), [(0.0, ["Open for 3 days at the cut-off (raises the risk)"]), (30.0, None)], ids=["none", "a difference"])
+def test_only_the_difference_of_a_match_is_explained_by_rates(members: float, expected: list[str] | None) -> None:
+    features = (Feature("age_days", "numeric"), Feature("is_within_rates", "boolean"), Feature("n_members", "numeric"))
+    scores = Scores(pl.Series([0.0]), pl.Series([0.5]), pl.DataFrame({"age_days": [0.5], "is_within_rates": [2.0], "n_members": [1.0]}), 0.0)
+    frame = pl.DataFrame({"age_days": [3.0], "is_within_rates": [False], "n_members": [members]})
+    told = explain_scores(scores, frame, features)[0].to_list()
+    assert told == (
+        expected
+        or [
+            "No exchange rate explains the amount (raises the risk)",
+            "Items in the match whose difference it is: 30 (raises the risk)",
+            "Open for 3 days at the cut-off (raises the risk)",
+        ]
+    )
+
+
 def test_a_row_that_nothing_moves_has_no_reasons() -> None:
     assert explain({}, [0.01, -0.04, 0, 0, 0]) == []
 
