@@ -28,7 +28,8 @@ WATCHED = [*WATCHED_NUMERIC, *WATCHED_BOOLEAN, *WATCHED_CATEGORICAL]
 LATENESS = [
     "age_days", "days_overdue", "days_to_cut_off_of_month", "months_carried", "share_matched_same_day", "share_matched_since",
 ]  # fmt: skip
-"""What tells late from lost; missing where being late is no possible cause: a charge that was made twice is one on its first day."""
+"""What tells late from lost; missing where being late is no possible cause: a charge that was made twice is one on its first day. There nothing excuses
+either, so that every yes or no is no: what a payout lacks that charges have made one that never arrived look harmless."""
 
 
 def compute_features(items: pl.DataFrame, *, period_first_day: pl.Expr) -> pl.DataFrame:
@@ -57,10 +58,13 @@ def compute_features(items: pl.DataFrame, *, period_first_day: pl.Expr) -> pl.Da
         has_counterparty=pl.col("counterparty") != "",
         is_debit=pl.col("amount_minor") < 0,
     )
-    may_be_late = pl.col("possible_causes") != POSSIBLE_EXCEPTION
+    may_be_expected = pl.col("possible_causes") != POSSIBLE_EXCEPTION
     return (
         computed.with_columns(possible_causes=possible_causes())
-        .with_columns(pl.when(may_be_late).then(pl.col(name)) for name in LATENESS)
+        .with_columns(
+            *(pl.when(may_be_expected).then(pl.col(name)) for name in LATENESS),
+            *(pl.when(may_be_expected).then(pl.col(name)).otherwise(pl.lit(value=False)) for name in BOOLEAN),
+        )
         .select(
             "break_id",
             *(pl.col(name).cast(pl.Float64) for name in [*NUMERIC, *WATCHED_NUMERIC]),
