@@ -19,7 +19,9 @@ from reconciliation.matching.pool import lag_in_words
 from reconciliation.similarity import contained_similarity, name_similarity
 
 MODELS = Path(__file__).resolve().parents[2] / "models" / "pair_scorer"
+SAME, CLOSE, NEAR = 0.999, 0.85, 0.7
 CUT_LETTERS_MIN = 5
+INITIAL = r"(?:^|[ .,])\p{L}(?:[ .,]|$)"
 COMPARISONS = ("amount", "name", "number", "text", "lag", "rivals")
 
 
@@ -83,8 +85,8 @@ def compare(pairs: pl.DataFrame) -> pl.DataFrame:
     )  # fmt: skip
     lag = pl.col("lag")
     return measured.with_columns(
+        name_levels(measured),
         amount=pl.when("states_amount").then(pl.lit("stated")).when("is_translated").then(pl.lit("translated")).otherwise("form"),
-        name=name_level(),
         number=number,
         text=pl.when((pl.col("wording") >= 0.9) & (pl.col("description_stripe").str.len_chars() >= 10)).then(pl.lit("alike")).otherwise(pl.lit("other")),
         lag_level=pl.when(lag < -1).then(pl.lit("earlier")).when(lag == -1).then(pl.lit("-1")).when(lag <= 2).then(lag.cast(pl.String))
@@ -95,17 +97,26 @@ def compare(pairs: pl.DataFrame) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def name_level() -> pl.Expr:
-    """Say how alike `counterparty` and `counterparty_stripe` are, of pairs whose similarity is `alike`: missing, same, close, near or other."""
-    is_begun, is_contradicted = _compare_initials()
-    return (
-        pl.when(pl.col("alike").is_null()).then(pl.lit("missing"))
-        .when(pl.col("alike") >= 0.999).then(pl.lit("same"))
-        .when(is_contradicted).then(pl.lit("other"))
-        .when((pl.col("alike") >= 0.85) | _is_cut() | is_begun).then(pl.lit("close"))
-        .when(pl.col("alike") >= 0.7).then(pl.lit("near"))
-        .otherwise(pl.lit("other"))
-    )  # fmt: skip
+def name_levels(pairs: pl.DataFrame) -> pl.Series:
+    """Say how alike `counterparty` and `counterparty_stripe` of each pair are, whose similarity is `alike`: missing, same, close, near or other.
+
+    Words and letters are looked at only where they can change what the similarity says; to take all names apart costs more than all the rest.
+    """
+    alike = pl.col("alike")
+    names = [pl.col(name) for name in ("counterparty", "counterparty_stripe")]
+    known = pairs.select(*names, alike).with_row_index("row")
+    may_be_cut = (alike < CLOSE) & (names[0].str.head(1).str.to_uppercase() == names[1].str.head(1).str.to_uppercase())
+    cut = known.filter(may_be_cut).filter(_is_cut())["row"]
+    has_initial = (alike < SAME) & pl.any_horizontal(name.str.contains(INITIAL) for name in names)
+    begun, contradicted = (known.filter(has_initial).filter(test)["row"] for test in _compare_initials())
+    return known.select(
+        pl.when(alike.is_null()).then(pl.lit("missing"))
+        .when(alike >= SAME).then(pl.lit("same"))
+        .when(pl.col("row").is_in(contradicted.implode())).then(pl.lit("other"))
+        .when((alike >= CLOSE) | pl.col("row").is_in(pl.concat([cut, begun]).implode())).then(pl.lit("close"))
+        .when(alike >= NEAR).then(pl.lit("near"))
+        .otherwise(pl.lit("other")).alias("name")
+    ).to_series()  # fmt: skip
 
 
 def _is_cut() -> pl.Expr:

@@ -11,7 +11,7 @@ line of 96.30, 'INV 4925', Una Pellfell: matched, residual -0.27.
 import polars as pl
 
 from reconciliation.matching.buckets import summary_lines
-from reconciliation.matching.pair_scorer import name_level
+from reconciliation.matching.pair_scorer import name_levels
 from reconciliation.matching.pool import Pool, lag_in_words, pair_proposals, variants
 from reconciliation.similarity import name_similarity
 
@@ -68,7 +68,8 @@ def match_cut_references(pool: Pool) -> pl.DataFrame:
     lag = (pl.col("date") - pl.col("date_stripe")).dt.total_days()
     in_window = pl.col("lag").is_between(-pool.settings.posting_lead_days, pool.settings.posting_lag_days)
     sound = pairs.with_columns(lag=lag).filter(is_cut & in_window & (pl.col("amount_minor") != pl.col("amount_minor_stripe")))
-    alike = sound.with_columns(alike=name_similarity(sound["counterparty"], sound["counterparty_stripe"])).filter(name_level().is_in(["same", "close"]))
+    measured = sound.with_columns(alike=name_similarity(sound["counterparty"], sound["counterparty_stripe"]))
+    alike = measured.filter(name_levels(measured).is_in(["same", "close"]))
     only = alike.filter((pl.col("key_id").n_unique().over("item_id") == 1) & (pl.col("item_id").n_unique().over("key_id") == 1))
     return pair_proposals(
         only.unique(["item_id", "key_id"])
