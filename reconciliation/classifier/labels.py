@@ -2,10 +2,11 @@
 
 The truth names items as people do (`txn_…/component`, `po_…`, a ledger document, a bank reference; `residual:<members>` and
 `<document>;<document>` name each of their members), a run by origin and content. What joins them is the item's own columns,
-never its amount or date, so a label cannot leak from a feature. A break is a true exception when any of its items is one in
+never its amount or date, so such a label cannot leak from a feature. A break is a true exception when any of its items is one in
 the truth of that leg; a residual stands for the members of its match. An item the truth does not name is plainly matched
 there: if we left it open, it is no exception. Unless it is what a counted match left over: such a match says of equal items only how
-many there are, so the exception that it holds and the equal item that stays open for it have changed places, and the label goes with the place.
+many there are, so the exception that it holds and the equal item that stays open for it have changed places, and the label goes with the place. This one label goes by amount and date (the earliest to the earliest), which features know too:
+it flatters whoever reads ages (`DECISIONS.md` has how much).
 """
 
 from collections.abc import Sequence
