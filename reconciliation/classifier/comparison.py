@@ -155,7 +155,10 @@ def rule_scores(frame: pl.DataFrame) -> Floats:
 
 
 def measure_contender(part: pl.DataFrame, probabilities: Floats) -> dict[str, Any]:
-    """Return the figures of one contender on one set; money in the breaks' own minor units."""
+    """Return the figures of one contender on one set; money in the breaks' own minor units.
+
+    `queue_money_recall_*` clears what is lowest in the order of the queue, which is probability times money; everything else what is least probable.
+    """
     truth = part["is_true_exception"].to_numpy().astype(np.bool_)
     money = part["amount_minor"].abs().to_numpy().astype(np.float64)
     figures: dict[str, Any] = {"breaks": len(truth), "exceptions": int(truth.sum())}
@@ -164,6 +167,7 @@ def measure_contender(part: pl.DataFrame, probabilities: Floats) -> dict[str, An
         name = f"{rate:.0%}".rstrip("%")
         figures[f"recall_at_{name}"] = float(1 - cleared[truth].mean())
         figures[f"money_recall_at_{name}"] = float(money[truth & ~cleared].sum() / money[truth].sum())
+        figures[f"queue_money_recall_at_{name}"] = float(money[truth & ~clear_share(probabilities * money, rate)].sum() / money[truth].sum())
         figures[f"missed_money_bp_at_{name}"] = float(10_000 * money[truth & cleared].sum() / money.sum())
     worst, recall = _worst_segment(part, probabilities)
     figures |= {
@@ -301,6 +305,8 @@ _WORDS = {
     "recall_at_90": "recall, 90 % cleared",
     "money_recall_at_80": "recall of money, 80 % cleared",
     "money_recall_at_90": "recall of money, 90 % cleared",
+    "queue_money_recall_at_80": "the same, by money at risk, at 80 %",
+    "queue_money_recall_at_90": "the same, by money at risk, at 90 %",
     "missed_money_bp_at_80": "missed, bp of open money, at 80 %",
     "missed_money_bp_at_90": "missed, bp of open money, at 90 %",
     "clear_at_99_recall": "cleared at 99 % recall",

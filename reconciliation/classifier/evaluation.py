@@ -55,6 +55,8 @@ class Quality:
 
 COUNTED = "interchangeable"
 """The strategy whose matches claim no pairs."""
+SUMS_WITH_A_DIFFERENCE = ("near_summary", "fee_journal")
+"""The strategies whose matches state by how much a line and its payments differ, and not which of the payments the line lacks."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,11 @@ class MatchQuality:
             decide, edges of our matches, and found edges that are true.
         precision: right among found.
         recall: found among decidable.
-        false_matches_per_10000: found edges that are not true, per 10,000 items.
+        edges_exchanged: false edges of counted matches whose line stands for an equal payment that is open or counted too: the count is right,
+            and which of the equals it is nobody claimed. 0 without amounts.
+        edges_lacked: false edges between a sum with a stated difference and payments that no line stands for, which that difference may be.
+        false_matches_per_10000: found edges that are not true, these two included, per 10,000 items.
+        false_claims_per_10000: the same without these two.
     """
 
     edges_true: int
@@ -75,7 +81,10 @@ class MatchQuality:
     edges_right: int
     precision: float
     recall: float
+    edges_exchanged: int
+    edges_lacked: int
     false_matches_per_10000: float
+    false_claims_per_10000: float
 
 
 def measure_quality(
@@ -171,7 +180,7 @@ def measure_frame(frame: pl.DataFrame, *, threshold: float | None = None) -> Qua
     )
 
 
-def match_quality(members: pl.DataFrame, truth_matches: pl.DataFrame, *, items: int) -> MatchQuality:
+def match_quality(members: pl.DataFrame, truth_matches: pl.DataFrame, *, items: int, amounts: pl.DataFrame | None = None) -> MatchQuality:
     """Measure matches against the true edges.
 
     Args:
@@ -179,29 +188,52 @@ def match_quality(members: pl.DataFrame, truth_matches: pl.DataFrame, *, items: 
             times its items of other sides. A counted match (`interchangeable`) claims no pairs: of its edges the true ones count,
             and one false edge for each line that has none in it.
         truth_matches: `leg, stripe_item, other_item, decidable`. Only what both frames cover should be given.
-        items: how many items were to be matched; the base of the false-match rate.
+        items: how many items were to be matched; the base of the false-match rates.
+        amounts: `leg, item, amount_minor` of the items that true edges name.
     """
-    is_counted = pl.col("strategy") == COUNTED
-    stripe = members.filter(pl.col("side") == "stripe").select("match_id", "leg", stripe_item="item")
-    other = members.filter(pl.col("side").is_in(["ledger", "bank"])).select("match_id", "leg", is_counted=is_counted, other_item="item")
+    stripe = members.filter(pl.col("side") == "stripe").select("match_id", "leg", "strategy", stripe_item="item")
+    other = members.filter(pl.col("side").is_in(["ledger", "bank"])).select("match_id", "leg", other_item="item")
     key = ["leg", "stripe_item", "other_item"]
     true = truth_matches.select(pl.col(key).cast(pl.String), "decidable").group_by(key).agg(pl.col("decidable").any())
-    claimed = stripe.join(other, on=["match_id", "leg"]).select(pl.col(key).cast(pl.String), "is_counted").unique()
+    claimed = stripe.join(other, on=["match_id", "leg"]).select(pl.col(key).cast(pl.String), "strategy").unique()
     true_here = claimed.join(true, on=key, how="semi")
-    unfounded = claimed.filter("is_counted").select("leg", "other_item").unique().join(true_here, on=["leg", "other_item"], how="anti").height
-    found = pl.concat([claimed.filter(~pl.col("is_counted")), true_here.filter("is_counted")]).select(key)
-    right = true_here.height
+    is_counted = pl.col("strategy") == COUNTED
+    unfounded = claimed.filter(is_counted).select("leg", "other_item").unique().join(true_here, on=["leg", "other_item"], how="anti")
+    found = pl.concat([claimed.filter(~is_counted), true_here.filter(is_counted)]).select(key)
+    right, edges = true_here.height, found.height + unfounded.height
     decidable = true.filter(pl.col("decidable"))
     decided = decidable.join(found, on=key, how="semi").height
+    exchanged = 0 if amounts is None else _exchanged(unfounded, true, held=stripe.filter(~is_counted), amounts=amounts)
+    # A payment that no line stands for, beside payments that this line does stand for.
+    lacked = (
+        claimed.filter(pl.col("strategy").is_in(SUMS_WITH_A_DIFFERENCE))
+        .join(true, on=["leg", "stripe_item"], how="anti")
+        .join(true_here, on=["leg", "other_item"], how="semi")
+        .height
+    )
     return MatchQuality(
         edges_true=true.height,
         edges_decidable=decidable.height,
-        edges_found=found.height + unfounded,
+        edges_found=edges,
         edges_right=right,
-        precision=right / (found.height + unfounded) if found.height + unfounded else 1.0,
+        precision=right / edges if edges else 1.0,
         recall=decided / decidable.height if decidable.height else 1.0,
-        false_matches_per_10000=10_000 * (found.height + unfounded - right) / items if items else 0.0,
+        edges_exchanged=exchanged,
+        edges_lacked=lacked,
+        false_matches_per_10000=10_000 * (edges - right) / items if items else 0.0,
+        false_claims_per_10000=10_000 * (edges - right - exchanged - lacked) / items if items else 0.0,
     )
+
+
+def _exchanged(unfounded: pl.DataFrame, true: pl.DataFrame, *, held: pl.DataFrame, amounts: pl.DataFrame) -> int:
+    """Return how many counted lines stand for a payment of their own amount that no match pairs with another line."""
+    ours = amounts.rename({"item": "stripe_item", "amount_minor": "stripe_minor"})
+    lines = amounts.rename({"item": "other_item", "amount_minor": "line_minor"})
+    taken = held.select(pl.col("leg", "stripe_item").cast(pl.String), is_taken=pl.lit(value=True)).unique()
+    stands_for = true.join(unfounded, on=["leg", "other_item"], how="semi").join(ours, on=["leg", "stripe_item"]).join(lines, on=["leg", "other_item"])
+    per_line = stands_for.join(taken, on=["leg", "stripe_item"], how="left").group_by("leg", "other_item")
+    judged = per_line.agg(pl.col("stripe_minor").sum() == pl.col("line_minor").first(), pl.col("is_taken").any())
+    return judged.filter(pl.col("stripe_minor") & ~pl.col("is_taken")).height
 
 
 def _share(flags: Flags) -> float | None:

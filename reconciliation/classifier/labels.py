@@ -5,8 +5,9 @@ The truth names items as people do (`txn_…/component`, `po_…`, a ledger docu
 never its amount or date, so such a label cannot leak from a feature. A break is a true exception when any of its items is one in
 the truth of that leg; a residual stands for the members of its match. An item the truth does not name is plainly matched
 there: if we left it open, it is no exception. Unless it is what a counted match left over: such a match says of equal items only how
-many there are, so the exception that it holds and the equal item that stays open for it have changed places, and the label goes with the place. This one label goes by amount and date (the earliest to the earliest), which features know too:
-it flatters whoever reads ages (`DECISIONS.md` has how much).
+many there are, so the exception that it holds and the equal item that stays open for it have changed places, and the label goes with the place. Which
+of several equal items it goes to is decided by the digest in the break's id, which knows nothing of dates: by date the label would leak through the break's age.
+The digest is read backward, since examples are thinned by it forward (`training.py`).
 """
 
 from collections.abc import Sequence
@@ -116,7 +117,7 @@ def label_breaks(breaks: pl.DataFrame, *, items: pl.DataFrame, members: pl.DataF
 
 
 def _exceptions_of_leftovers(unnamed: pl.DataFrame, items: pl.DataFrame, members: pl.DataFrame, truth: pl.DataFrame) -> pl.DataFrame:
-    """Give the exceptions that counted matches hold to the equal items left open, the earliest to the earliest.
+    """Give the exceptions that counted matches hold to the equal items left open, in the order of the digests in their breaks' ids.
 
     Args:
         unnamed: `break_id, leg, item_id` of breaks that the truth does not name.
@@ -128,16 +129,14 @@ def _exceptions_of_leftovers(unnamed: pl.DataFrame, items: pl.DataFrame, members
         `break_id, is_true_exception, truth_row, cause, nature, story`.
     """
     key = ["leg", "side", "currency", "amount_minor"]
-    facts = items.select(pl.col("leg", "item_id", "side", "currency").cast(pl.String), "amount_minor", "date").filter(
-        pl.col("side").is_in(["stripe", "ledger"])
-    )
+    facts = items.select(pl.col("leg", "item_id", "side", "currency").cast(pl.String), "amount_minor").filter(pl.col("side").is_in(["stripe", "ledger"]))
     counted = members.filter(pl.col("strategy") == COUNTED).select(pl.col("leg", "item_id").cast(pl.String)).unique()
     held = facts.join(counted, on=["leg", "item_id"], how="semi").join(name_items(items), on=["leg", "item_id"])
     exceptions = held.join(truth.filter("is_true_exception"), left_on=["leg", "name"], right_on=["leg", "item"]).unique(["leg", "item_id"])
     place = pl.int_range(pl.len()).over(key)
-    ranked = exceptions.sort("date", "item_id").with_columns(place=place)
-    open_now = unnamed.join(facts, on=["leg", "item_id"]).sort("date", "item_id").with_columns(place=place)
-    return open_now.join(ranked.drop("item_id", "date"), on=[*key, "place"]).select("break_id", "is_true_exception", "truth_row", "cause", "nature", "story")
+    ranked = exceptions.sort("item_id").with_columns(place=place)
+    open_now = unnamed.join(facts, on=["leg", "item_id"]).sort(pl.col("break_id").str.reverse(), "item_id").with_columns(place=place)
+    return open_now.join(ranked.drop("item_id"), on=[*key, "place"]).select("break_id", "is_true_exception", "truth_row", "cause", "nature", "story")
 
 
 def name_members(members: pl.DataFrame, items: pl.DataFrame, truth_matches: pl.DataFrame) -> pl.DataFrame:
@@ -160,6 +159,18 @@ def name_members(members: pl.DataFrame, items: pl.DataFrame, truth_matches: pl.D
         .join(names, on=["leg", "item_id"], how="left")
     )
     return placed.select("match_id", "leg", "strategy", "side", item=pl.coalesce("name", "item_id"))
+
+
+def name_amounts(items: pl.DataFrame, truth_matches: pl.DataFrame) -> pl.DataFrame:
+    """Return the amounts of the items that true edges name, for `match_quality`: `leg, item, amount_minor`, the lines of one document as one sum.
+
+    Args:
+        items: schema `Item`.
+        truth_matches: `leg, stripe_item, other_item`.
+    """
+    used = pl.concat([truth_matches.select("leg", name=column) for column in ("stripe_item", "other_item")]).with_columns(pl.all().cast(pl.String)).unique()
+    amounts = items.select(pl.col("leg").cast(pl.String), "item_id", "amount_minor").join(name_items(items), on=["leg", "item_id"])
+    return amounts.join(used, on=["leg", "name"], how="semi").group_by("leg", item="name").agg(pl.col("amount_minor").sum())
 
 
 def _items_of_breaks(breaks: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:

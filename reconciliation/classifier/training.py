@@ -26,7 +26,7 @@ from reconciliation.classifier.calibration import Calibration
 from reconciliation.classifier.card import render_card
 from reconciliation.classifier.drift import SCORE, Reference, make_reference
 from reconciliation.classifier.evaluation import MatchQuality, average_precision, match_quality, measure_frame, measure_segments
-from reconciliation.classifier.labels import label_breaks, name_members, read_truth
+from reconciliation.classifier.labels import label_breaks, name_amounts, name_members, read_truth
 from reconciliation.classifier.policy import Certificate, certify_threshold, is_clearable
 from reconciliation.classifier.scoring import KEY_COLUMNS, score_frame
 from reconciliation.classifier.versions import CHALLENGER, MODELS, ModelVersion, load_version, version_numbers, write_version
@@ -216,7 +216,7 @@ def measure_matching(runs: Sequence[MonthRun], edges: pl.DataFrame) -> MatchQual
     last = run_with_history(runs)
     true = edges.filter(pl.col("period") <= last.period) if "period" in edges.columns else edges
     counted = last.items.filter(pl.col("side").is_in(["stripe", "ledger", "bank"])).height
-    return match_quality(name_members(last.members, last.items, true), true, items=counted)
+    return match_quality(name_members(last.members, last.items, true), true, items=counted, amounts=name_amounts(last.items, true))
 
 
 def label_month(run: MonthRun, *, truth: pl.DataFrame, world: World) -> pl.DataFrame:

@@ -27,7 +27,7 @@ FORMAT = 1
 REFERENCE = "reference.json"
 CHALLENGER = "challenger"
 """Status of a version that was trained beside another; a version without a status ships as champion."""
-LABEL_POLICY = "oracle-2"
+LABEL_POLICY = "oracle-3"
 """How labels were made; a version made under another policy is refused, since its probability would mean something else."""
 
 

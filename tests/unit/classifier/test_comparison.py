@@ -43,8 +43,8 @@ def test_the_reference_learns_from_others_and_never_from_the_company_it_judges()
 
 def test_the_learning_curve_is_printed_only_where_there_is_one() -> None:
     figures = {
-        name: dict.fromkeys(("pr_auc", "recall_at_80", "recall_at_90", "money_recall_at_80", "money_recall_at_90", "missed_money_bp_at_80", "missed_money_bp_at_90",
-                             "clear_at_99_recall", "brier", "ece", "worst_segment", "worst_segment_recall_at_80", "cause_accuracy"), 0.5) | {"breaks": 9, "exceptions": 2}
+        name: dict.fromkeys(("pr_auc", "recall_at_80", "recall_at_90", "money_recall_at_80", "money_recall_at_90", "queue_money_recall_at_80", "queue_money_recall_at_90",
+                             "missed_money_bp_at_80", "missed_money_bp_at_90", "clear_at_99_recall", "brier", "ece", "worst_segment", "worst_segment_recall_at_80", "cause_accuracy"), 0.5) | {"breaks": 9, "exceptions": 2}
         for name in (RULES, CHAMPION, REFERENCE)
     }  # fmt: skip
     points = tuple({"rows": rows, "set": "in-family", "pr_auc": 0.9, "recall_at_80": 0.8} for rows in (1000, 4000))

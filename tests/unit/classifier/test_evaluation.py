@@ -114,3 +114,35 @@ def test_a_counted_match_claims_no_pairs_but_answers_for_lines_that_do_not_belon
     quality = match_quality(members, truth, items=5)
     assert (quality.edges_found, quality.edges_right) == (3, 2)
     assert quality.recall == 1.0
+
+
+@pytest.mark.parametrize(
+    ("amount", "elsewhere", "exchanged"),
+    [(2500, [], 1), (2500, [("n", "interchangeable", "stripe", "txn_3/gross")], 1), (2600, [], 0), (2500, [("n", "fuzzy", "stripe", "txn_3/gross")], 0)],
+    ids=["its payment is open", "its payment is counted", "its payment has another amount", "its payment is paired"],
+)
+def test_an_equal_payment_in_the_place_of_another_is_no_false_claim_of_a_count(amount: int, elsewhere: list[tuple[str, ...]], exchanged: int) -> None:
+    rows = [("m", "interchangeable", "stripe", "txn_1/gross"), ("m", "interchangeable", "ledger", "P3"), *elsewhere]
+    members = pl.DataFrame(rows, schema=["match_id", "strategy", "side", "item"], orient="row").with_columns(leg=pl.lit("books"))
+    truth = pl.DataFrame({"leg": ["books"], "stripe_item": ["txn_3/gross"], "other_item": ["P3"], "decidable": [True]})
+    amounts = pl.DataFrame({"leg": ["books"] * 2, "item": ["txn_3/gross", "P3"], "amount_minor": [amount, 2500]})
+    quality = match_quality(members, truth, items=10, amounts=amounts)
+    assert (quality.edges_found, quality.edges_right, quality.edges_exchanged) == (1, 0, exchanged)
+    assert (quality.false_matches_per_10000, quality.false_claims_per_10000) == (1000.0, 1000.0 * (1 - exchanged))
+
+
+@pytest.mark.parametrize(("strategy", "lacked"), [("near_summary", 1), ("summary", 0)])
+def test_a_payment_never_posted_may_be_what_a_stated_difference_lacks(strategy: str, lacked: int) -> None:
+    """Of three payments one is in the sum, one was never posted and one was posted elsewhere; without a difference none may be absent."""
+    members = pl.DataFrame(
+        {
+            "match_id": ["m"] * 4,
+            "leg": ["books"] * 4,
+            "strategy": [strategy] * 4,
+            "side": ["stripe"] * 3 + ["ledger"],
+            "item": ["txn_1/gross", "txn_2/gross", "txn_3/gross", "JE-1"],
+        }
+    )
+    truth = pl.DataFrame({"leg": ["books"] * 2, "stripe_item": ["txn_1/gross", "txn_3/gross"], "other_item": ["JE-1", "JE-2"], "decidable": [True, True]})
+    quality = match_quality(members, truth, items=4)
+    assert (quality.edges_found, quality.edges_right, quality.edges_lacked) == (3, 1, lacked)
