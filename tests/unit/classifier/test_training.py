@@ -67,6 +67,7 @@ def reconcile(folder: Path) -> list[MonthRun]:
                 "age_days": random.integers(0, 40, count) + is_exception * random.integers(0, 40, count) * 1.0,
                 "has_counterparty": random.random(count) < 0.1 + 0.3 * is_exception,
                 "possible_causes": random.choice(["both", "expected"], count),
+                "kind": ["missing_in_ledger"] * count,
             }
         )
         breaks = pl.DataFrame(
@@ -78,10 +79,10 @@ def reconcile(folder: Path) -> list[MonthRun]:
                 "amount_minor": random.integers(-5000, 5000, count),
             }
         )
-        items = pl.DataFrame({"leg": ["books"] * count, "item_id": part["item"], "side": ["stripe"] * count}).with_columns(
-            *(pl.lit("").alias(name) for name in ("document", "reference", "source_file", "source_row", "account"))
-        )
-        members = pl.DataFrame(schema={"leg": pl.String, "item_id": pl.String, "match_id": pl.String})
+        items = pl.DataFrame(
+            {"leg": ["books"] * count, "item_id": part["item"], "side": ["stripe"] * count, "amount_minor": breaks["amount_minor"]}
+        ).with_columns(*(pl.lit("").alias(name) for name in ("document", "reference", "source_file", "source_row", "account")), currency=pl.lit("GBP"))
+        members = pl.DataFrame(schema=dict.fromkeys(["leg", "item_id", "match_id", "strategy"], pl.String))
         runs.append(MonthRun(period=month, features=features, breaks=breaks, items=items, members=members))
     return runs
 
@@ -173,8 +174,8 @@ def test_companies_differ_and_come_out_the_same_again() -> None:
 def test_a_residual_that_is_carried_is_labeled_by_the_match_of_its_month(tmp_path: Path) -> None:
     items = pl.DataFrame(
         {"leg": ["books", "books"], "item_id": ["txn_1/gross", "gl_JE-1/1"], "side": ["stripe", "ledger"], "document": ["", "JE-1"]}
-    ).with_columns(*(pl.lit("").alias(name) for name in ("reference", "source_file", "source_row", "account")))
-    members = pl.DataFrame({"leg": ["books", "books"], "item_id": ["txn_1/gross", "gl_JE-1/1"], "match_id": ["mt_1", "mt_1"]})
+    ).with_columns(*(pl.lit("").alias(name) for name in ("reference", "source_file", "source_row", "account")), currency=pl.lit("GBP"), amount_minor=pl.lit(9))
+    members = pl.DataFrame({"leg": ["books"] * 2, "item_id": ["txn_1/gross", "gl_JE-1/1"], "match_id": ["mt_1"] * 2, "strategy": ["exact_reference"] * 2})
     features = pl.DataFrame({"break_id": ["br_1"], "age_days": [1.0]})
     breaks = pl.DataFrame({"break_id": ["br_1"], "match_id": ["mt_1"], "leg": ["books"], "item_ids": [["mt_1"]], "amount_minor": [9]})
     runs = [MonthRun("2026-10", features, breaks, items, members), MonthRun("2026-11", features, breaks, items.clear(), members.clear())]
