@@ -18,7 +18,7 @@ import hashlib
 import io
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -42,6 +42,11 @@ UNNAMED = "unnamed.json"
 
 SPARED_SECONDS = 3600.0
 """How long a file that no manifest names any more is kept for readers that resolved the manifest before."""
+
+REMEMBERED_BYTES = 32 * 2**20
+"""What of the days read last a process remembers, at most: the stages of a run ask for the same ones, of a small company mostly for hundreds of small files."""
+
+_remembered: dict[Hashable, pl.DataFrame] = {}
 
 
 @dataclass(frozen=True)
@@ -191,12 +196,16 @@ class Lake:
             day = date.fromisoformat(text)
             if (first is None or day >= first) and (last is None or day <= last):
                 by_file.setdefault((entry["file"], entry["day_column"]), []).append(day)
+        key = (self.place, table, account, None if columns is None else tuple(columns), tuple((*file, *days) for file, days in sorted(by_file.items())))
+        # Files are named by their content, so that what was read under their names is what they hold.
+        if key in _remembered:
+            return _remembered[key]
         frames = [
             self._load(file, None if columns is None else [*columns, column]).filter(pl.col(column).is_in(days)).drop(column)
             for (file, column), days in sorted(by_file.items())
         ]
         # Days that an earlier version wrote lack the columns that came since; what they would hold is not known.
-        return pl.concat(frames, how="diagonal") if frames else None
+        return _remember(key, pl.concat(frames, how="diagonal")) if frames else None
 
     def pulled_days(self, table: str, *, account: str) -> set[date]:
         """Return the local days that were pulled."""
@@ -339,6 +348,17 @@ class Lake:
         if stored is None:
             raise FileNotFoundError(f"{self.place}: {file} is named by a manifest and is not there")
         return pl.read_parquet(io.BytesIO(stored), columns=None if columns is None else list(columns))
+
+
+def _remember(key: Hashable, frame: pl.DataFrame) -> pl.DataFrame:
+    """Keep a frame in mind, and forget the oldest ones until all of them fit; a frame that would not fit alone is not kept."""
+    if frame.estimated_size() <= REMEMBERED_BYTES:
+        _remembered[key] = frame
+        for oldest in list(_remembered):
+            if sum(one.estimated_size() for one in list(_remembered.values())) <= REMEMBERED_BYTES:
+                break
+            _remembered.pop(oldest, None)
+    return frame
 
 
 def open_lake(settings: Settings) -> Lake:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -82,10 +83,11 @@ def collect(
     out: Annotated[Path, typer.Option("--out", help="Folder of one file per company; those already there are kept.")] = COLLECTED,
     companies: Annotated[int, typer.Option("--companies", min=1, help="Simulated companies of each family; more later goes on from what is there.")] = 100,
     seed: Annotated[int, typer.Option("--seed", help="Of the companies; other than that of the labeled data, which must not learn from itself.")] = 11,
+    size: Annotated[int, typer.Option("--size", min=1, help="Times the payments of a usual company, 1,000 to 5,000: larger ones cost less a break.")] = 1,
 ) -> None:
     """Collect labeled breaks of companies that nothing else uses, for the reference of evaluate; may be stopped and goes on where it stopped.
 
-    About nine seconds of CPU and 700 breaks a company.
+    About nine seconds of CPU and 700 breaks a company of usual size.
 
     Example: reconcile collect --companies 400
     """
@@ -93,7 +95,7 @@ def collect(
     from reconciliation.classifier.training import plan_worlds
     from reconciliation.simulation.families import FAMILIES
 
-    drawn = plan_worlds(list(FAMILIES), companies=companies, seed=seed)
+    drawn = [replace(world, payments=world.payments * size) for world in plan_worlds(list(FAMILIES), companies=companies, seed=seed)]
     # Family by family in turns, so that a collection that was stopped is of all of them.
     worlds = sorted(drawn, key=lambda world: int(world.name.rsplit("_", 1)[-1]))
     made = 0

@@ -24,6 +24,22 @@ def test_days_are_replaced_one_by_one_and_the_last_writing_counts(tmp_path):
     assert lake.pulled_days("t", account="self") == {date(2026, 10, day) for day in (1, 2, 3)}
 
 
+@pytest.mark.parametrize(("limit", "again"), [(2**20, 0), (0, 2)], ids=["small", "too large to remember"])
+def test_days_that_stand_are_read_once_by_a_process_and_anew_when_one_was_written(limit, again, tmp_path, monkeypatch):
+    lake, load, loaded = Lake(tmp_path), Lake._load, []
+    monkeypatch.setattr("reconciliation.lake.REMEMBERED_BYTES", limit)
+    monkeypatch.setattr(Lake, "_load", lambda self, file, columns=None: loaded.append(file) or load(self, file, columns))
+    for day in (1, 2):
+        lake.write_days("t", account="self", frame=rows(day), day_column="day", days=[date(2026, 10, day)])
+    assert lake.read_days("t", account="self")["id"].sort().to_list() == ["t1", "t2"]
+    loaded.clear()
+    assert lake.read_days("t", account="self")["id"].sort().to_list() == ["t1", "t2"]
+    assert len(loaded) == again
+    assert lake.read_days("t", account="self", last=date(2026, 10, 1))["id"].to_list() == ["t1"]
+    lake.write_days("t", account="self", frame=rows(2, 2), day_column="day", days=[date(2026, 10, 2)])
+    assert lake.read_days("t", account="self")["id"].sort().to_list() == ["t1", "t2", "t2"]
+
+
 def test_nothing_pulled_is_none_and_an_empty_day_is_an_empty_frame(tmp_path):
     lake = Lake(tmp_path)
     assert lake.read_days("t", account="self") is None
