@@ -83,7 +83,7 @@ def collect(
     out: Annotated[Path, typer.Option("--out", help="Folder of one file per company; those already there are kept.")] = COLLECTED,
     companies: Annotated[int, typer.Option("--companies", min=1, help="Simulated companies of each family; more later goes on from what is there.")] = 100,
     seed: Annotated[int, typer.Option("--seed", help="Of the companies; other than that of the labeled data, which must not learn from itself.")] = 11,
-    size: Annotated[int, typer.Option("--size", min=1, help="Times the payments of a usual company, 1,000 to 5,000: larger ones cost less a break.")] = 1,
+    size: Annotated[int, typer.Option("--size", min=1, help="Times the payments of a usual company, which has 1,000 to 5,000.")] = 1,
 ) -> None:
     """Collect labeled breaks of companies that nothing else uses, for the reference of evaluate; may be stopped and goes on where it stopped.
 

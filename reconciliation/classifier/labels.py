@@ -150,7 +150,7 @@ def name_members(members: pl.DataFrame, items: pl.DataFrame, truth_matches: pl.D
     Returns:
         `match_id, leg, strategy, side, item`.
     """
-    used = pl.concat([truth_matches.select("leg", name=column) for column in ("stripe_item", "other_item")]).with_columns(pl.all().cast(pl.String)).unique()
+    used = _names_of_edges(truth_matches)
     names = name_items(items).join(used, on=["leg", "name"], how="semi").group_by("leg", "item_id").agg(pl.col("name").sort().first())
     sides = items.select(pl.col("leg").cast(pl.String), "item_id", pl.col("side").cast(pl.String))
     placed = (
@@ -168,9 +168,13 @@ def name_amounts(items: pl.DataFrame, truth_matches: pl.DataFrame) -> pl.DataFra
         items: schema `Item`.
         truth_matches: `leg, stripe_item, other_item`.
     """
-    used = pl.concat([truth_matches.select("leg", name=column) for column in ("stripe_item", "other_item")]).with_columns(pl.all().cast(pl.String)).unique()
+    used = _names_of_edges(truth_matches)
     amounts = items.select(pl.col("leg").cast(pl.String), "item_id", "amount_minor").join(name_items(items), on=["leg", "item_id"])
     return amounts.join(used, on=["leg", "name"], how="semi").group_by("leg", item="name").agg(pl.col("amount_minor").sum())
+
+
+def _names_of_edges(truth_matches: pl.DataFrame) -> pl.DataFrame:
+    return pl.concat([truth_matches.select("leg", name=column) for column in ("stripe_item", "other_item")]).with_columns(pl.all().cast(pl.String)).unique()
 
 
 def _items_of_breaks(breaks: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:
