@@ -55,8 +55,6 @@ class Quality:
 
 COUNTED = "interchangeable"
 """The strategy whose matches claim no pairs."""
-SUMS_WITH_A_DIFFERENCE = ("near_summary", "fee_journal")
-"""The strategies whose matches state by how much a line and its payments differ, and not which of the payments the line lacks."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ class MatchQuality:
         recall: found among decidable.
         edges_exchanged: false edges of counted matches whose line stands for an equal payment that is open or counted too: the count is right,
             and which of the equals it is nobody claimed. 0 without amounts.
-        edges_lacked: false edges between a sum with a stated difference and payments that no line stands for, which that difference may be.
+        edges_lacked: false edges in a match that states a difference, to payments that no line stands for, which that difference may be.
         false_matches_per_10000: found edges that are not true, these two included, per 10,000 items.
         false_claims_per_10000: the same without these two.
     """
@@ -184,18 +182,18 @@ def match_quality(members: pl.DataFrame, truth_matches: pl.DataFrame, *, items: 
     """Measure matches against the true edges.
 
     Args:
-        members: `match_id, leg, strategy, side, item` with items named as the truth names them; a match's edges are its Stripe items
+        members: `match_id, leg, strategy, difference_minor, side, item` with items named as the truth names them; a match's edges are its Stripe items
             times its items of other sides. A counted match (`interchangeable`) claims no pairs: of its edges the true ones count,
             and one false edge for each line that has none in it.
         truth_matches: `leg, stripe_item, other_item, decidable`. Only what both frames cover should be given.
         items: how many items were to be matched; the base of the false-match rates.
         amounts: `leg, item, amount_minor` of the items that true edges name.
     """
-    stripe = members.filter(pl.col("side") == "stripe").select("match_id", "leg", "strategy", stripe_item="item")
+    stripe = members.filter(pl.col("side") == "stripe").select("match_id", "leg", "strategy", "difference_minor", stripe_item="item")
     other = members.filter(pl.col("side").is_in(["ledger", "bank"])).select("match_id", "leg", other_item="item")
     key = ["leg", "stripe_item", "other_item"]
     true = truth_matches.select(pl.col(key).cast(pl.String), "decidable").group_by(key).agg(pl.col("decidable").any())
-    claimed = stripe.join(other, on=["match_id", "leg"]).select(pl.col(key).cast(pl.String), "strategy").unique()
+    claimed = stripe.join(other, on=["match_id", "leg"]).select(pl.col(key).cast(pl.String), "strategy", "difference_minor").unique()
     true_here = claimed.join(true, on=key, how="semi")
     is_counted = pl.col("strategy") == COUNTED
     unfounded = claimed.filter(is_counted).select("leg", "other_item").unique().join(true_here, on=["leg", "other_item"], how="anti")
@@ -206,7 +204,7 @@ def match_quality(members: pl.DataFrame, truth_matches: pl.DataFrame, *, items: 
     exchanged = 0 if amounts is None else _exchanged(unfounded, true, held=stripe.filter(~is_counted), amounts=amounts)
     # A payment that no line stands for, beside payments that this line does stand for.
     lacked = (
-        claimed.filter(pl.col("strategy").is_in(SUMS_WITH_A_DIFFERENCE))
+        claimed.filter(pl.col("difference_minor") != 0)
         .join(true, on=["leg", "stripe_item"], how="anti")
         .join(true_here, on=["leg", "other_item"], how="semi")
         .height

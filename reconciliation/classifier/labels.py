@@ -143,22 +143,22 @@ def name_members(members: pl.DataFrame, items: pl.DataFrame, truth_matches: pl.D
     """Return matches with items named as the truth's edges name them, for `match_quality`.
 
     Args:
-        members: `leg, item_id, match_id, strategy`.
+        members: `leg, item_id, match_id, strategy, difference_minor`.
         items: schema `Item`.
         truth_matches: `leg, stripe_item, other_item`; decides which of an item's names is used.
 
     Returns:
-        `match_id, leg, strategy, side, item`.
+        `match_id, leg, strategy, difference_minor, side, item`.
     """
     used = _names_of_edges(truth_matches)
     names = name_items(items).join(used, on=["leg", "name"], how="semi").group_by("leg", "item_id").agg(pl.col("name").sort().first())
     sides = items.select(pl.col("leg").cast(pl.String), "item_id", pl.col("side").cast(pl.String))
     placed = (
-        members.select("match_id", pl.col("leg").cast(pl.String), "item_id", "strategy")
+        members.select("match_id", pl.col("leg").cast(pl.String), "item_id", "strategy", "difference_minor")
         .join(sides, on=["leg", "item_id"])
         .join(names, on=["leg", "item_id"], how="left")
     )
-    return placed.select("match_id", "leg", "strategy", "side", item=pl.coalesce("name", "item_id"))
+    return placed.select("match_id", "leg", "strategy", "difference_minor", "side", item=pl.coalesce("name", "item_id"))
 
 
 def name_amounts(items: pl.DataFrame, truth_matches: pl.DataFrame) -> pl.DataFrame:

@@ -24,7 +24,15 @@ ITEMS = pl.DataFrame(
     schema=["leg", "item_id", "side", "document", "reference", "source_file", "source_row"],
     orient="row",
 ).with_columns(account=pl.lit("1050 Stripe Clearing"), currency=pl.lit("GBP"), amount_minor=pl.lit(2500), date=pl.lit(date(2026, 10, 5)))
-MEMBERS = pl.DataFrame({"leg": ["books"] * 2, "item_id": ["txn_1/gross", "gl_JE-7/1"], "match_id": ["mt_1", "mt_1"], "strategy": ["exact_reference"] * 2})
+MEMBERS = pl.DataFrame(
+    {
+        "leg": ["books"] * 2,
+        "item_id": ["txn_1/gross", "gl_JE-7/1"],
+        "match_id": ["mt_1", "mt_1"],
+        "strategy": ["exact_reference"] * 2,
+        "difference_minor": [0] * 2,
+    }
+)
 
 
 def make_truth(*rows: tuple[str, str, str, bool]) -> pl.DataFrame:
