@@ -20,6 +20,7 @@ import polars as pl
 
 from reconciliation.classifier.labels import read_truth
 from reconciliation.classifier.training import as_month_run, measure_matching, run_with_history
+from reconciliation.close.show import show_nothing
 from reconciliation.simulation.company import simulate_company
 from reconciliation.simulation.dry_run import dry_company
 from reconciliation.simulation.families import FAMILIES, family_options
@@ -65,7 +66,7 @@ def judge(company: SimulationOptions) -> dict[str, object]:
         folder = Path(scratch)
         write_company(simulate_company(company), folder)
         began = time.process_time()
-        with dry_company(folder, score=by_age) as months:
+        with dry_company(folder, score=by_age, show=show_nothing) as months:
             runs = [as_month_run(month.result) for month in months]
         spent = time.process_time() - began
         _, edges = read_truth(folder)

@@ -21,6 +21,7 @@ from reconciliation.close.package import BookState, check_statement, package_fil
 from reconciliation.close.payouts import list_payouts
 from reconciliation.close.restatement import SCHEMA as RESTATEMENT
 from reconciliation.close.restatement import compare_versions, describe_status, list_late_changes
+from reconciliation.close.show import Show, show_package
 from reconciliation.config import Book, LedgerAccount, Settings
 from reconciliation.errors import InputsMissingError, LockedPeriodError, SettingsError
 from reconciliation.lake import Lake
@@ -264,8 +265,8 @@ def set_aside_of_month(sources: Sources, month: Month) -> pl.DataFrame:
     return pl.concat([rows, stripe.select(rows.columns)])
 
 
-def write_package(lake: Lake, settings: Settings, period: str, *, as_version: bool = False) -> Path:
-    """Write the close package of a month from what is stored: the draft, or the next version of a locked month.
+def write_package(lake: Lake, settings: Settings, period: str, *, as_version: bool = False, show: Show = show_package) -> Path:
+    """Write the close package of a month from what is stored: the draft, or the next version of a locked month; `show` makes workbook and report.
 
     Raises:
         DefectError: the statement does not foot.
@@ -280,7 +281,7 @@ def write_package(lake: Lake, settings: Settings, period: str, *, as_version: bo
     # Sessions and certifications change no draft; a version shows everything up to its lock.
     shown = entries if as_version else decisive_entries(entries, period)
     records = record_people(shown, period, manifest={"carried_from": carried_from(settings, period)})
-    files = package_files(states, combine([state.facts for state in states]), records, settings)
+    files = package_files(states, combine([state.facts for state in states]), records, settings, show=show)
     folder = settings.path(settings.close.folder) / period
     if as_version:
         signed_hash = orjson.loads(files["manifest.json"])["package_sha256"]

@@ -219,9 +219,10 @@ def _judge(company: Path, version: "ModelVersion") -> dict[str, float | int]:
     from reconciliation.classifier.against_truth import judge_company
     from reconciliation.classifier.labels import read_truth
     from reconciliation.classifier.verdicts import make_judge
+    from reconciliation.close.show import show_nothing
     from reconciliation.simulation.dry_run import dry_company
 
-    with dry_company(company, score=make_judge(version)) as months:
+    with dry_company(company, score=make_judge(version), show=show_nothing) as months:
         results = [month.result for month in months]
     truth, edges = read_truth(company)
     return judge_company(results, truth=truth, edges=edges)
@@ -362,16 +363,18 @@ def simulate_world(world: "World", scratch: Path) -> Path:
 def reconcile_world(folder: Path) -> "Sequence[MonthRun]":
     """Reconcile a company's months without a model."""
     from reconciliation.classifier.training import as_month_run, undecided
+    from reconciliation.close.show import show_nothing
     from reconciliation.simulation.dry_run import dry_company
 
-    with dry_company(folder, score=undecided) as months:
+    with dry_company(folder, score=undecided, show=show_nothing) as months:
         return [as_month_run(month.result) for month in months]
 
 
 def reconcile_fully(folder: Path) -> "Sequence[Reconciliation]":
     """Reconcile a company's months without a model, and keep everything."""
     from reconciliation.classifier.training import undecided
+    from reconciliation.close.show import show_nothing
     from reconciliation.simulation.dry_run import dry_company
 
-    with dry_company(folder, score=undecided) as months:
+    with dry_company(folder, score=undecided, show=show_nothing) as months:
         return [month.result for month in months]

@@ -24,7 +24,7 @@ from reconciliation.close.receipts import list_receipts
 from reconciliation.close.records import DECISIONS, SIGNOFFS, Records
 from reconciliation.close.roll_forward import roll_forward
 from reconciliation.close.seal import auditor, seal_manifest, sign_manifest
-from reconciliation.close.show import Content, show_package
+from reconciliation.close.show import Content, Show, show_package
 from reconciliation.config import Settings
 from reconciliation.errors import DefectError
 from reconciliation.lake import sync_folder, told_as_storage, write_atomically
@@ -109,7 +109,7 @@ class BookState:
     facts: dict[str, Any]
 
 
-def package_files(states: list[BookState], manifest: dict[str, Any], records: Records, settings: Settings) -> dict[str, bytes]:
+def package_files(states: list[BookState], manifest: dict[str, Any], records: Records, settings: Settings, *, show: Show = show_package) -> dict[str, bytes]:
     """Make the content of every file of a package.
 
     Args:
@@ -117,6 +117,7 @@ def package_files(states: list[BookState], manifest: dict[str, Any], records: Re
         manifest: what is known about inputs, settings, model and completeness.
         records: what people decided and signed.
         settings: how entries are laid out for the ERP.
+        show: makes workbook and report.
 
     Returns:
         File name -> bytes; the same input gives the same bytes.
@@ -166,7 +167,7 @@ def package_files(states: list[BookState], manifest: dict[str, Any], records: Re
     files["audit.py"] = auditor()
     signed = sign_manifest(complete, files, rows=rows)
     shown = {**{name: table[0] for name, table in tables.items()}, "fees": all_books(lambda s: s.fees), "coverage": all_books(lambda s: s.coverage)}
-    files |= show_package(Content(shown, {name: table[2] for name, table in tables.items()}, signed))
+    files |= show(Content(shown, {name: table[2] for name, table in tables.items()}, signed))
     files["manifest.json"] = seal_manifest(sign_manifest(complete, files, rows=rows))
     return files
 

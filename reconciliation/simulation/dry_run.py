@@ -16,6 +16,7 @@ import orjson
 import polars as pl
 
 from reconciliation.breaks.clearing import Policy, leave_to_people
+from reconciliation.close.show import Show, show_package
 from reconciliation.config import Settings, read_settings
 from reconciliation.connectors.stripe.completeness import prove_complete
 from reconciliation.connectors.stripe.parse import parse_balance, parse_balance_transactions, parse_payout_members, parse_payouts, parse_sources
@@ -24,7 +25,7 @@ from reconciliation.months import carry_in, complete_book, define_month, lock_mo
 from reconciliation.opening import record_opening
 from reconciliation.pipeline import Reconciliation, Scorer, reconcile_month
 from reconciliation.rates import Rates, read_rates
-from reconciliation.simulation.sandbox import read_sandbox
+from reconciliation.simulation.sandbox import read_clock
 from reconciliation.sources import Sources, assemble_sources, read_files, register_deliveries
 
 SOURCE_LISTS = ["charges", "refunds", "disputes", "transfers", "application_fees"]
@@ -50,7 +51,7 @@ class DryMonth:
 
 def read_stripe_folder(folder: Path) -> tuple[dict[str, pl.DataFrame], datetime]:
     """Parse the objects of a sandbox folder as if they had been pulled; returns the tables and the sandbox's clock."""
-    clock = datetime.fromtimestamp(read_sandbox(folder).now, UTC)
+    clock = datetime.fromtimestamp(read_clock(folder), UTC)
     members = orjson.loads((folder / "payout_balance_transactions.json").read_bytes())
     tables: dict[str, pl.DataFrame] = {
         "balance_transactions": parse_balance_transactions([_page(folder / "balance_transactions.jsonl")], account="self"),
@@ -65,7 +66,9 @@ def read_stripe_folder(folder: Path) -> tuple[dict[str, pl.DataFrame], datetime]
 
 
 @contextmanager
-def dry_company(folder: Path, *, score: Scorer, lock: bool = True, make_policy: MakePolicy = no_policy) -> Iterator[Iterator[DryMonth]]:
+def dry_company(
+    folder: Path, *, score: Scorer, lock: bool = True, make_policy: MakePolicy = no_policy, show: Show = show_package
+) -> Iterator[Iterator[DryMonth]]:
     """Reconcile a company's months in order, in a scratch folder that is gone afterwards.
 
     Args:
@@ -73,14 +76,15 @@ def dry_company(folder: Path, *, score: Scorer, lock: bool = True, make_policy: 
         score: the classifier.
         lock: lock every month before the next one is reconciled.
         make_policy: settings and lake -> what may be accepted without a person.
+        show: makes workbook and report.
     """
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch)
         shutil.copy(folder / "reconciliation.toml", work)
-        yield _run(folder, work, score=score, lock=lock, make_policy=make_policy)
+        yield _run(folder, work, score=score, lock=lock, make_policy=make_policy, show=show)
 
 
-def _run(folder: Path, work: Path, *, score: Scorer, lock: bool, make_policy: MakePolicy) -> Iterator[DryMonth]:
+def _run(folder: Path, work: Path, *, score: Scorer, lock: bool, make_policy: MakePolicy, show: Show) -> Iterator[DryMonth]:
     settings = read_settings(work / "reconciliation.toml")
     lake = open_lake(settings)
     stripe, clock = read_stripe_folder(folder / "stripe")
@@ -89,7 +93,7 @@ def _run(folder: Path, work: Path, *, score: Scorer, lock: bool, make_policy: Ma
     rates, policy = read_rates(settings.path(settings.fx.rates)), make_policy(settings, lake)
     for delivery in sorted((folder / "deliveries").iterdir()):
         deliver(delivery, settings)
-        yield dry_month(lake, settings, delivery.name, stripe=stripe, clock=clock, score=score, rates=rates, policy=policy)
+        yield dry_month(lake, settings, delivery.name, stripe=stripe, clock=clock, score=score, rates=rates, policy=policy, show=show)
         if lock:
             lock_month(lake, settings, delivery.name)
 
@@ -114,6 +118,7 @@ def dry_month(
     score: Scorer,
     rates: Rates,
     policy: Policy = leave_to_people,
+    show: Show = show_package,
 ) -> DryMonth:
     """Reconcile one month from what lies in the inboxes, and write its draft."""
     files = read_files(settings, register_deliveries(lake, settings))
@@ -130,7 +135,7 @@ def dry_month(
     )
     result = reconcile_month(sources, month, carry_in(lake, sources, month), score=score, rates=rates, policy=policy)
     store_month(lake, result, sources, proofs=proofs, model="dry run", accept_incomplete=False)
-    return DryMonth(result, sources, write_package(lake, settings, period))
+    return DryMonth(result, sources, write_package(lake, settings, period, show=show))
 
 
 def _page(path: Path) -> bytes:

@@ -143,14 +143,25 @@ def read_sandbox(folder: Path) -> Sandbox:
         raise SettingsError(f"{folder}: no balance_transactions.jsonl in it; expected a folder of Stripe objects, as `reconcile simulate` writes one")
     own = index_account(read_objects(folder))
     connected = {path.name: index_account(read_objects(path, path.name)) for path in sorted((folder / "accounts").glob("*")) if path.is_dir()}
-    stated = folder / "sandbox.json"
-    if stated.is_file():
-        now = read_json(stated).get("now")
-        if not isinstance(now, int):
-            raise FileRefusedError(file=str(stated), message=f'now = {now!r}; expected {{"now": seconds since 1970}}')
-    else:
-        now = max(account.newest for account in (own, *connected.values())) + CLOCK_MARGIN_SECONDS
+    stated = _stated_clock(folder)
+    now = max(account.newest for account in (own, *connected.values())) + CLOCK_MARGIN_SECONDS if stated is None else stated
     return Sandbox(own, connected, now)
+
+
+def read_clock(folder: Path) -> int:
+    """Return a sandbox's moment in seconds since 1970, without its objects where the folder states it; raises as `read_sandbox`."""
+    stated = _stated_clock(folder)
+    return read_sandbox(folder).now if stated is None else stated
+
+
+def _stated_clock(folder: Path) -> int | None:
+    stated = folder / "sandbox.json"
+    if not stated.is_file():
+        return None
+    now = read_json(stated).get("now")
+    if not isinstance(now, int):
+        raise FileRefusedError(file=str(stated), message=f'now = {now!r}; expected {{"now": seconds since 1970}}')
+    return now
 
 
 def index_account(objects: StripeObjects) -> Account:

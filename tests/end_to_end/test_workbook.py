@@ -35,12 +35,7 @@ def content(tmp_path_factory):
     company.run("2026-10", (golden_postings((GOLDEN / "ledger" / "2026-10_first.csv").read_bytes()), OPENING))
     state = read_state(company.lake, month_scope("main", "2026-10"))
     caught = []
-    original = package.show_package
-    package.show_package = lambda told: caught.append(told) or {}
-    try:
-        package.package_files([state], combine([state.facts]), Records(), company.settings)
-    finally:
-        package.show_package = original
+    package.package_files([state], combine([state.facts]), Records(), company.settings, show=lambda told: caught.append(told) or {})
     return caught[0]
 
 
