@@ -46,7 +46,8 @@ SPARED_SECONDS = 3600.0
 REMEMBERED_BYTES = 32 * 2**20
 """What of the days read last a process remembers, at most: the stages of a run ask for the same ones, of a small company mostly for hundreds of small files."""
 
-_remembered: dict[Hashable, pl.DataFrame] = {}
+_remembered: dict[Hashable, tuple[pl.DataFrame, int]] = {}
+"""What was read -> its rows and their bytes; what was not used for longest comes first."""
 
 
 @dataclass(frozen=True)
@@ -196,16 +197,10 @@ class Lake:
             day = date.fromisoformat(text)
             if (first is None or day >= first) and (last is None or day <= last):
                 by_file.setdefault((entry["file"], entry["day_column"]), []).append(day)
-        key = (self.place, table, account, None if columns is None else tuple(columns), tuple((*file, *days) for file, days in sorted(by_file.items())))
-        # Files are named by their content, so that what was read under their names is what they hold.
-        if key in _remembered:
-            return _remembered[key]
-        frames = [
-            self._load(file, None if columns is None else [*columns, column]).filter(pl.col(column).is_in(days)).drop(column)
-            for (file, column), days in sorted(by_file.items())
-        ]
+        wanted = None if columns is None else tuple(columns)
+        parts = tuple((wanted, file, day_column, tuple(days)) for (file, day_column), days in sorted(by_file.items()))
         # Days that an earlier version wrote lack the columns that came since; what they would hold is not known.
-        return _remember(key, pl.concat(frames, how="diagonal")) if frames else None
+        return _once((self.place, parts), lambda: pl.concat([self._read_part(*part) for part in parts], how="diagonal")) if parts else None
 
     def pulled_days(self, table: str, *, account: str) -> set[date]:
         """Return the local days that were pulled."""
@@ -343,6 +338,13 @@ class Lake:
             self.store.write(name, content)
         return name
 
+    def _read_part(self, columns: tuple[str, ...] | None, file: str, day_column: str, days: tuple[date, ...]) -> pl.DataFrame:
+        def read() -> pl.DataFrame:
+            loaded = self._load(file, None if columns is None else [*columns, day_column])
+            return loaded.filter(pl.col(day_column).is_in(days)).drop(day_column)
+
+        return _once((self.place, columns, file, day_column, days), read)
+
     def _load(self, file: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
         stored = self.store.read(file)
         if stored is None:
@@ -350,14 +352,27 @@ class Lake:
         return pl.read_parquet(io.BytesIO(stored), columns=None if columns is None else list(columns))
 
 
-def _remember(key: Hashable, frame: pl.DataFrame) -> pl.DataFrame:
-    """Keep a frame in mind, and forget the oldest ones until all of them fit; a frame that would not fit alone is not kept."""
-    if frame.estimated_size() <= REMEMBERED_BYTES:
-        _remembered[key] = frame
-        for oldest in list(_remembered):
-            if sum(one.estimated_size() for one in list(_remembered.values())) <= REMEMBERED_BYTES:
+def _once(key: Hashable, read: Callable[[], pl.DataFrame]) -> pl.DataFrame:
+    """Return what was read under a key, or read it and keep it in mind; what was not used for longest is forgotten until the rest fits.
+
+    Files are named by their content, so that what was read under their names is what they hold. What would not fit alone is not kept.
+    """
+    known = _remembered.pop(key, None)
+    if known:
+        _remembered[key] = known  # Now the one used last.
+        return known[0]
+    frame = read()
+    size = int(frame.estimated_size())
+    if size <= REMEMBERED_BYTES:
+        # Hundreds of small pieces would cost every later step more than the copy.
+        frame = frame.rechunk()
+        _remembered[key] = frame, size
+        surplus = sum(size for _, size in list(_remembered.values())) - REMEMBERED_BYTES
+        for unused, (_, freed) in list(_remembered.items()):
+            if surplus <= 0:
                 break
-            _remembered.pop(oldest, None)
+            _remembered.pop(unused, None)
+            surplus -= freed
     return frame
 
 

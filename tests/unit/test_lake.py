@@ -37,7 +37,9 @@ def test_days_that_stand_are_read_once_by_a_process_and_anew_when_one_was_writte
     assert len(loaded) == again
     assert lake.read_days("t", account="self", last=date(2026, 10, 1))["id"].to_list() == ["t1"]
     lake.write_days("t", account="self", frame=rows(2, 2), day_column="day", days=[date(2026, 10, 2)])
+    loaded.clear()
     assert lake.read_days("t", account="self")["id"].sort().to_list() == ["t1", "t2", "t2"]
+    assert len(loaded) == max(again, 1), "of the days that stand only the new one is read"
 
 
 def test_nothing_pulled_is_none_and_an_empty_day_is_an_empty_frame(tmp_path):
