@@ -30,6 +30,8 @@ from reconciliation.watch.measures import MonthState, Sample, measure_state
 ROWS_MAX = 50
 INLINE_CHARACTERS_MAX = 999
 PICTURE_BYTES_MAX = 50_000
+MOMENT = "_timestamp_seconds"
+"""How the name of a metric ends that is seconds since 1970."""
 Metadata: TypeAlias = dict[str, dg.MetadataValue]
 
 # Dagster reads annotations at run time and knows the bare class only; the type checker wants its parameter.
@@ -44,7 +46,7 @@ BREAKS = {
     "at risk": "money_at_risk_minor", "amount": "amount_minor", "currency": "currency", "cause": "cause", "reference": "reference",
     "date": "date", "age in days": "age_days", "what to do": "suggested_action", "kind": "kind", "break": "break_id",
 }  # fmt: skip
-BRIDGE = {"currency": "currency", "nature": "nature", "cause": "cause", "items": "items", "Stripe less ledger": "difference_minor"}
+BRIDGE = {"currency": "currency", "cause": "label", "Stripe less ledger": "difference_minor", "items": "items"}
 BALANCES = {
     "currency": "currency", "Stripe opening": "stripe_opening_minor", "Stripe closing": "stripe_closing_minor", "ledger opening": "ledger_opening_minor",
     "ledger closing": "ledger_closing_minor", "ledger closing is from": "ledger_source", "unexplained": "unexplained_minor",
@@ -175,6 +177,10 @@ def describe_published(lake: Lake, book: str, period: str) -> Metadata:
 
 
 def describe_samples(samples: Sequence[Sample]) -> Metadata:
-    """Show a month's numbers as metadata, which Dagster plots over the months; labels but book and period become part of the name."""
-    named = {"_".join([sample.name, *(value for name, value in sample.labels if name not in ("book", "period"))]): float(sample.value) for sample in samples}
-    return {f"watch/{name}": dg.MetadataValue.float(value) for name, value in named.items()}
+    """Show a month's numbers as metadata, which Dagster plots over the months, and moments as such; labels but book and period become part of the name."""
+    shown: Metadata = {}
+    for sample in samples:
+        labels = [value for name, value in sample.labels if name not in ("book", "period")]
+        name, value = "_".join([sample.name.removesuffix(MOMENT), *labels]), float(sample.value)
+        shown[f"watch/{name}"] = dg.MetadataValue.timestamp(value) if sample.name.endswith(MOMENT) else dg.MetadataValue.float(value)
+    return shown

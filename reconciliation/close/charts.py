@@ -12,6 +12,8 @@ STEPS_MAX = 14
 GROWS, SHRINKS, INK = "#2f6f9f", "#b8562f", "#1f2933"
 PALETTE = ["#2f6f9f", "#b8562f", "#6b8e4e", "#8a6bb1", "#c99a2e", "#5b6770", "#a34f6d"]
 FONT = "Helvetica, Arial, sans-serif"
+MARGIN = {"left": 36, "top": 5, "right": 60, "bottom": 5}
+"""Room for the fonts of whoever reads it, which may be wider than those of whoever draws."""
 
 
 def draw_bridge(statement: pl.DataFrame) -> str | None:
@@ -25,22 +27,21 @@ def draw_bridge(statement: pl.DataFrame) -> str | None:
         return None
     # Display only: bars are as long as floats allow, the figures stand beside them as text elsewhere.
     rows = [
-        {"currency": currency, "cause": cause.replace("_", " "), "value": difference / 10 ** currency_exponent(currency)}
-        for currency, cause, difference in lines.sort(pl.col("difference_minor").abs(), "cause", descending=[True, False])
+        {"currency": currency, "label": label, "value": difference / 10 ** currency_exponent(currency)}
+        for currency, label, difference in lines.sort(pl.col("difference_minor").abs(), "cause", descending=[True, False])
         .head(BARS_MAX)
-        .select("currency", "cause", "difference_minor")
+        .select("currency", "label", "difference_minor")
         .iter_rows()
     ]
     import altair as alt
-    import vl_convert
 
     bars = alt.Chart(alt.InlineData(values=rows)).mark_bar().encode(
         x=alt.X("value:Q", title="Stripe less ledger", axis=alt.Axis(tickCount=5)),
-        y=alt.Y("cause:N", sort=None, title=None),
+        y=alt.Y("label:N", sort=None, title=None),
         color=alt.condition("datum.value > 0", alt.value(GROWS), alt.value(SHRINKS)),
     )  # fmt: skip
     chart = bars.properties(width=420).facet(row=alt.Row("currency:N", title=None)).resolve_scale(x="independent", y="independent")
-    return str(vl_convert.vegalite_to_svg(chart.to_dict()))
+    return _svg(chart)
 
 
 def draw_waterfall(lines: pl.DataFrame, currency: str) -> str:
@@ -124,4 +125,5 @@ def _svg(chart: Any) -> str:
     import vl_convert
 
     plain = chart.configure_view(stroke=None).configure_axis(labelFont=FONT, titleFont=FONT, titleFontWeight="normal", grid=True, gridColor="#e6eaee")
-    return str(vl_convert.vegalite_to_svg(plain.configure_legend(labelFont=FONT).configure_text(font=FONT, fontSize=10).to_dict()))
+    drawn = plain.configure_legend(labelFont=FONT).configure_text(font=FONT, fontSize=10).properties(padding=MARGIN)
+    return str(vl_convert.vegalite_to_svg(drawn.to_dict()))

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 import polars as pl
 
 from reconciliation.close import charts
-from reconciliation.close.cause_words import say_cause, say_causes, say_line
+from reconciliation.close.cause_words import say_cause, say_causes
 from reconciliation.close.content import Content
 from reconciliation.close.fees import with_price_words
 from reconciliation.close.sheet import words
@@ -99,9 +99,6 @@ def _tiles(statement: pl.DataFrame, breaks: pl.DataFrame, currency: str) -> str:
 
 def _waterfall(statement: pl.DataFrame, currency: str, name: str) -> list[str]:
     lines = bridge_lines(statement)
-    lines = lines.with_columns(
-        label=pl.Series([say_line(nature or "", cause) for nature, cause in lines.select("nature", "cause").iter_rows()], dtype=pl.String)
-    )
     heading = f"<h2>{_text(name)}Why Stripe and the ledger differ</h2>"
     if lines.is_empty():
         return [heading, "<p>They do not differ.</p>"]

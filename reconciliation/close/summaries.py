@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 import polars as pl
 
+from reconciliation.close.cause_words import say_cause, say_line
 from reconciliation.money import readable_money as readable_money
 
 Frame: TypeAlias = pl.DataFrame
@@ -66,10 +67,13 @@ def headline_figures(statement: pl.DataFrame) -> list[tuple[str, str, str, str, 
 
 
 def bridge_lines(statement: pl.DataFrame) -> pl.DataFrame:
-    """Return `currency, nature, cause, items, difference_minor` of the bridge's lines that are not zero, in the statement's order; totals left out."""
+    """Return `currency, nature, cause, label, items, difference_minor` of the bridge's lines that are not zero, in the statement's order; totals left out."""
     is_line = (pl.col("section") == "bridge") & ~pl.col("line").is_in(["total"]) & (pl.col("difference").fill_null(0) != 0)
     cause = pl.when(pl.col("cause").fill_null("") == "").then("line").otherwise("cause")
-    return statement.filter(is_line).select("currency", "nature", "items", cause=cause, difference_minor="difference")
+    lines = statement.filter(is_line).select("currency", "nature", "items", cause=cause, difference_minor="difference")
+    return lines.with_columns(
+        label=pl.Series([say_line(nature or "", cause) for nature, cause in lines.select("nature", "cause").iter_rows()], dtype=pl.String)
+    )
 
 
 def _text(row: Mapping[str, object], column: str) -> str:
@@ -78,6 +82,8 @@ def _text(row: Mapping[str, object], column: str) -> str:
         return ""
     if column.endswith("_minor") and isinstance(value, int):
         return readable_money(value, str(row["currency"]))
+    if column == "cause":
+        return say_cause(str(value))
     if column in VOCABULARY:
         return str(value).replace("_", " ")
     return f"{value:,}" if isinstance(value, int) else str(value)
