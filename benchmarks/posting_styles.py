@@ -18,8 +18,9 @@ from pathlib import Path
 
 import polars as pl
 
+from reconciliation.classifier.against_truth import measure_matching
+from reconciliation.classifier.examples import as_month_run, run_with_history
 from reconciliation.classifier.labels import read_truth
-from reconciliation.classifier.training import as_month_run, measure_matching, run_with_history
 from reconciliation.close.show import show_nothing
 from reconciliation.simulation.company import simulate_company
 from reconciliation.simulation.dry_run import dry_company

@@ -15,9 +15,9 @@ import numpy as np
 import polars as pl
 
 from reconciliation.breaks.features import FEATURES, NUMERIC
+from reconciliation.classifier.examples import LABELED
 from reconciliation.classifier.reasons import explain_scores
 from reconciliation.classifier.scoring import score_frame
-from reconciliation.classifier.training import LABELED
 from reconciliation.classifier.verdicts import judge_breaks
 from reconciliation.classifier.versions import load_version
 

@@ -15,8 +15,8 @@ from assets.cli.output import say, say_json, tell
 from reconciliation.errors import InputsMissingError
 
 if TYPE_CHECKING:
+    from reconciliation.classifier.examples import MonthRun, World
     from reconciliation.classifier.promotion import Evidence
-    from reconciliation.classifier.training import MonthRun, World
     from reconciliation.classifier.versions import ModelVersion
     from reconciliation.config import Settings
     from reconciliation.pipeline import Reconciliation
@@ -64,7 +64,8 @@ def train(
     if decisions:
         _train_with_decisions(config, name, json=json)
         return
-    from reconciliation.classifier.training import Plan, collect_examples, plan_worlds, thin_examples, train_version
+    from reconciliation.classifier.examples import collect_examples, plan_worlds, thin_examples
+    from reconciliation.classifier.training import Plan, train_version
     from reconciliation.simulation.families import FAMILIES, HELD_OUT
 
     worlds = plan_worlds(list(FAMILIES), companies=companies, seed=seed)
@@ -92,7 +93,7 @@ def collect(
     Example: reconcile collect --companies 400
     """
     from reconciliation.classifier.collecting import collect_parts
-    from reconciliation.classifier.training import plan_worlds
+    from reconciliation.classifier.examples import plan_worlds
     from reconciliation.simulation.families import FAMILIES
 
     drawn = [replace(world, payments=world.payments * size) for world in plan_worlds(list(FAMILIES), companies=companies, seed=seed)]
@@ -106,8 +107,9 @@ def collect(
 
 def _train_with_decisions(config: Path | None, name: str, *, json: bool) -> None:
     """Fit a challenger on labeled data and on what reviewers decided; its examples stay in the lake, beside the data they are about."""
+    from reconciliation.classifier.examples import LABELED, read_labeled
     from reconciliation.classifier.own_labels import add_own_examples, as_examples, label_own_breaks, read_own_months
-    from reconciliation.classifier.training import LABELED, Plan, read_labeled, train_version
+    from reconciliation.classifier.training import Plan, train_version
     from reconciliation.config import read_settings
     from reconciliation.lake import open_lake
     from reconciliation.simulation.families import HELD_OUT
@@ -160,8 +162,8 @@ def _read_reviewed_pairs(config: Path | None) -> pl.DataFrame:
 
 def _train_pairs(companies: int, seed: int, *, reviewed: pl.DataFrame | None, json: bool) -> None:
     """Fit a version of the pair scorer."""
+    from reconciliation.classifier.examples import plan_worlds
     from reconciliation.classifier.pair_training import collect_pairs, train_pair_scorer
-    from reconciliation.classifier.training import plan_worlds
     from reconciliation.simulation.families import FAMILIES, HELD_OUT
 
     worlds = plan_worlds(list(FAMILIES), companies=companies, seed=seed)
@@ -193,7 +195,7 @@ def evaluate(
     """
     from reconciliation.classifier.collecting import read_parts
     from reconciliation.classifier.comparison import compare_models, render_comparison
-    from reconciliation.classifier.training import LABELED, read_labeled
+    from reconciliation.classifier.examples import LABELED, read_labeled
     from reconciliation.classifier.versions import load_version
 
     if not (company / "truth").is_dir():
@@ -338,8 +340,8 @@ def _open_log(config: Path | None) -> "tuple[Settings, DecisionLog]":
 
 def _evidence(settings: "Settings", log: "DecisionLog", version: int) -> "Evidence":
     """Compare a challenger with the version that acts on the challenger's own labeled data."""
+    from reconciliation.classifier.examples import LABELED, read_labeled
     from reconciliation.classifier.promotion import compare_versions, load_acting_version
-    from reconciliation.classifier.training import LABELED, read_labeled
     from reconciliation.classifier.versions import load_version
 
     champion, challenger = load_acting_version(settings.classifier.model, log.entries()), load_version(str(version))
@@ -362,7 +364,7 @@ def simulate_world(world: "World", scratch: Path) -> Path:
 
 def reconcile_world(folder: Path) -> "Sequence[MonthRun]":
     """Reconcile a company's months without a model."""
-    from reconciliation.classifier.training import as_month_run, undecided
+    from reconciliation.classifier.examples import as_month_run, undecided
     from reconciliation.close.show import show_nothing
     from reconciliation.simulation.dry_run import dry_company
 
@@ -372,7 +374,7 @@ def reconcile_world(folder: Path) -> "Sequence[MonthRun]":
 
 def reconcile_fully(folder: Path) -> "Sequence[Reconciliation]":
     """Reconcile a company's months without a model, and keep everything."""
-    from reconciliation.classifier.training import undecided
+    from reconciliation.classifier.examples import undecided
     from reconciliation.close.show import show_nothing
     from reconciliation.simulation.dry_run import dry_company
 

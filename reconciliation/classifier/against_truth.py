@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from reconciliation.classifier.labels import label_breaks
-from reconciliation.classifier.training import as_month_run, measure_matching, run_with_history
+from reconciliation.classifier.evaluation import MatchQuality, match_quality
+from reconciliation.classifier.examples import MonthRun, as_month_run, run_with_history
+from reconciliation.classifier.labels import label_breaks, name_amounts, name_members
 from reconciliation.pipeline import Reconciliation
 from reconciliation.schemas.breaks import EXCEPTION_CAUSES, UNDETERMINED
 
@@ -49,3 +50,11 @@ def judge_company(results: Sequence[Reconciliation], *, truth: pl.DataFrame, edg
         "alerts": alerted,
         "alert_precision": found / alerted if alerted else 1.0,
     }
+
+
+def measure_matching(runs: Sequence[MonthRun], edges: pl.DataFrame) -> MatchQuality:
+    """Measure the matches of a company's months against its true edges (`truth/matches.csv`) up to the last of them."""
+    last = run_with_history(runs)
+    true = edges.filter(pl.col("period") <= last.period) if "period" in edges.columns else edges
+    counted = last.items.filter(pl.col("side").is_in(["stripe", "ledger", "bank"])).height
+    return match_quality(name_members(last.members, last.items, true), true, items=counted, amounts=name_amounts(last.items, true))

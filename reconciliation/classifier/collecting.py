@@ -13,7 +13,7 @@ from pathlib import Path
 
 import polars as pl
 
-from reconciliation.classifier.training import MonthRun, World, collect_company
+from reconciliation.classifier.examples import MonthRun, World, collect_company
 from reconciliation.errors import FileRefusedError
 
 logger = logging.getLogger(__name__)

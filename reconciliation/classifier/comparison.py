@@ -18,8 +18,8 @@ from reconciliation.breaks.features import WATCHED
 from reconciliation.breaks.kinds import choose_cause
 from reconciliation.classifier.calibration import Calibration, brier_score, expected_calibration_error
 from reconciliation.classifier.evaluation import RECALL_LEVEL, Flags, average_precision, clear_rate_at_recall
+from reconciliation.classifier.examples import CALIBRATE, HELD_OUT, LEARN, STOP, TEST
 from reconciliation.classifier.scoring import KEY_COLUMNS, score_frame
-from reconciliation.classifier.training import CALIBRATE, HELD_OUT, LEARN, STOP, TEST
 from reconciliation.classifier.versions import ModelVersion
 from reconciliation.learning.additive import feature_types
 from reconciliation.learning.calibrator import fit_calibration

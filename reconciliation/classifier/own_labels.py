@@ -18,9 +18,9 @@ import polars as pl
 
 from reconciliation.breaks.clearing import AUTO_CLEARED, DECIDED_BY_PERSON, audit_finding
 from reconciliation.breaks.features import BOOLEAN, CATEGORICAL, FEATURES, NUMERIC
+from reconciliation.classifier.examples import OWN
 from reconciliation.classifier.policy import Certificate, certify_threshold
 from reconciliation.classifier.scoring import score_frame
-from reconciliation.classifier.training import OWN
 from reconciliation.classifier.versions import ModelVersion
 from reconciliation.lake import Lake
 

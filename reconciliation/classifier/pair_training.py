@@ -17,8 +17,8 @@ import numpy as np
 import orjson
 import polars as pl
 
+from reconciliation.classifier.examples import World
 from reconciliation.classifier.labels import name_items, read_truth
-from reconciliation.classifier.training import World
 from reconciliation.learning.levels import fit_levels, level_counts
 from reconciliation.matching.cascade import BOOKS, fill_pool
 from reconciliation.matching.pair_scorer import COMPARISONS, MODELS, PairWeights, column_of, score

@@ -16,7 +16,8 @@ import numpy as np
 import polars as pl
 
 from reconciliation.classifier.comparison import CLEAR_RATES, SEGMENT_EXCEPTIONS_MIN, SEGMENTS, clear_share, missed_money, paired_bootstrap
-from reconciliation.classifier.training import HELD_OUT, TEST, score_examples
+from reconciliation.classifier.examples import HELD_OUT, TEST
+from reconciliation.classifier.training import score_examples
 from reconciliation.classifier.versions import MODELS, ModelRefusedError, ModelVersion, load_version
 from reconciliation.errors import DecisionRefusedError
 from reconciliation.review.log import DecisionLog, Draft, Entry

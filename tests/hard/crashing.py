@@ -83,7 +83,7 @@ def run_and_die(config: Path, period: str, url: str, die_at: int, note: Path | N
     from assets.instance import open_instance
     from assets.run import run_month
     from reconciliation.breaks.clearing import leave_to_people
-    from reconciliation.classifier.training import undecided
+    from reconciliation.classifier.examples import undecided
 
     os.environ["DAGSTER_EVENT_BATCH_SIZE"] = "1000"
     points = Points(die_at, kinds=[] if note else None)

@@ -25,7 +25,7 @@ from assets.instance import open_instance
 from assets.run import run_month
 from reconciliation.beside import OBJECTS_BETWEEN_COLLECTIONS
 from reconciliation.breaks.clearing import leave_to_people
-from reconciliation.classifier.training import undecided
+from reconciliation.classifier.examples import undecided
 from reconciliation.config import read_settings
 from reconciliation.connectors.stripe.filing import LOCAL_DAY
 from reconciliation.lake import Lake

@@ -12,7 +12,7 @@ from assets.core import Core, Model, StripeAccess
 from assets.instance import open_instance
 from assets.run import run_month
 from reconciliation.breaks.clearing import leave_to_people
-from reconciliation.classifier.training import undecided
+from reconciliation.classifier.examples import undecided
 from reconciliation.config import Settings, read_settings
 from reconciliation.lake import Lake
 from reconciliation.opening import record_opening

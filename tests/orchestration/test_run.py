@@ -22,7 +22,7 @@ from assets import jobs
 from assets.partitions import RANGE_END_TAG, RANGE_START_TAG
 from assets.planning import pulled_through
 from assets.run import HEADLESS_TAG, free_dead_runs, run_month
-from reconciliation.classifier.training import undecided
+from reconciliation.classifier.examples import undecided
 from reconciliation.connectors.stripe.pull import Pulled, pull_balance_transactions
 from reconciliation.errors import BusyError, DefectError, IncompletePullError, InputsMissingError, LockedPeriodError
 from reconciliation.lake import Lake

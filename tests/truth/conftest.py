@@ -3,7 +3,7 @@
 import polars as pl
 import pytest
 
-from reconciliation.classifier.training import LABELED
+from reconciliation.classifier.examples import LABELED
 from reconciliation.classifier.versions import ModelVersion, load_version
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from assets.cli.model import reconcile_world, simulate_world
 from reconciliation.classifier.drift import SCORE, find_drift
-from reconciliation.classifier.training import collect_examples, plan_worlds, score_examples
+from reconciliation.classifier.examples import collect_examples, plan_worlds
+from reconciliation.classifier.training import score_examples
 from reconciliation.classifier.versions import load_version
 from reconciliation.simulation.families import FAMILIES, HELD_OUT
 

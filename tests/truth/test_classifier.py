@@ -10,9 +10,10 @@ import polars as pl
 from reconciliation.breaks.features import FEATURES
 from reconciliation.classifier.card import render_card
 from reconciliation.classifier.drift import SCORE, find_drift
+from reconciliation.classifier.examples import HELD_OUT, LABELED
 from reconciliation.classifier.reasons import WORDS
 from reconciliation.classifier.scoring import score_frame
-from reconciliation.classifier.training import HELD_OUT, LABELED, describe_certified, evaluate_version, score_examples
+from reconciliation.classifier.training import describe_certified, evaluate_version, score_examples
 from reconciliation.classifier.verdicts import judge_breaks
 from reconciliation.classifier.versions import MODELS, NAME, ModelVersion
 

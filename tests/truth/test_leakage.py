@@ -12,7 +12,8 @@ import pytest
 from reconciliation.breaks.feature_notes import NOTES, render_features
 from reconciliation.breaks.features import BOOLEAN, CATEGORICAL, FEATURES, LATENESS, NUMERIC
 from reconciliation.classifier.evaluation import average_precision
-from reconciliation.classifier.training import HELD_OUT, LEARN, TEST, score_examples
+from reconciliation.classifier.examples import HELD_OUT, LEARN, TEST
+from reconciliation.classifier.training import score_examples
 from reconciliation.classifier.verdicts import judge_breaks
 from reconciliation.classifier.versions import MODELS, ModelVersion
 from reconciliation.learning.additive import feature_types

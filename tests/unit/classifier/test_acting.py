@@ -11,8 +11,9 @@ from reconciliation.breaks.clearing import AUDIT_SAMPLE, AUDIT_SAMPLE_A_MONTH, C
 from reconciliation.breaks.features import FEATURES
 from reconciliation.classifier.acting import find_limits, make_policy
 from reconciliation.classifier.drift import SCORE
+from reconciliation.classifier.examples import LABELED
 from reconciliation.classifier.policy import UNCLEARABLE_KINDS
-from reconciliation.classifier.training import LABELED, score_examples
+from reconciliation.classifier.training import score_examples
 from reconciliation.classifier.versions import ModelVersion, load_version
 from reconciliation.config import Settings
 from reconciliation.lake import Lake

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from reconciliation.classifier.collecting import STAMP, collect_parts, program_digest, read_parts
-from reconciliation.classifier.training import MonthRun, World
+from reconciliation.classifier.examples import MonthRun, World
 from reconciliation.errors import FileRefusedError
 
 WORLDS = [World(f"shop_{n:02d}", "shop", seed=100 + n) for n in range(4)]

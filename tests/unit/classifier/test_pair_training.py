@@ -7,9 +7,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from reconciliation.classifier.examples import undecided
 from reconciliation.classifier.labels import read_truth
 from reconciliation.classifier.pair_training import COLUMNS, label_pairs, label_reviewed_pairs, measure_pairs, train_pair_scorer
-from reconciliation.classifier.training import undecided
 from reconciliation.matching.pair_scorer import PairWeights
 from reconciliation.matching.pool import ByHand
 from reconciliation.normalize.references import extract_references

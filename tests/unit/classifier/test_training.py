@@ -9,19 +9,8 @@ import polars as pl
 import pytest
 
 from reconciliation.classifier.card import render_card
-from reconciliation.classifier.training import (
-    MonthRun,
-    Plan,
-    World,
-    assign_roles,
-    collect_company,
-    collect_examples,
-    evaluate_version,
-    leave_out_causes,
-    plan_worlds,
-    read_labeled,
-    train_version,
-)
+from reconciliation.classifier.examples import MonthRun, World, assign_roles, collect_company, collect_examples, plan_worlds, read_labeled
+from reconciliation.classifier.training import Plan, evaluate_version, leave_out_causes, train_version
 from reconciliation.classifier.verdicts import judge_breaks, make_judge
 from reconciliation.classifier.versions import load_version
 from reconciliation.errors import FileRefusedError

@@ -7,7 +7,7 @@ import sys
 import polars as pl
 import pytest
 
-from reconciliation.classifier.training import undecided
+from reconciliation.classifier.examples import undecided
 from reconciliation.matching.cascade import match_items
 from reconciliation.matching.pool import MatchingSettings
 from reconciliation.rates import Rates
