@@ -81,10 +81,13 @@ def dry_company(
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch)
         shutil.copy(folder / "reconciliation.toml", work)
-        yield _run(folder, work, score=score, lock=lock, make_policy=make_policy, show=show)
+        yield run_in_folder(folder, work, score=score, lock=lock, make_policy=make_policy, show=show)
 
 
-def _run(folder: Path, work: Path, *, score: Scorer, lock: bool, make_policy: MakePolicy, show: Show) -> Iterator[DryMonth]:
+def run_in_folder(
+    folder: Path, work: Path, *, score: Scorer, lock: bool = True, make_policy: MakePolicy = no_policy, show: Show = show_package
+) -> Iterator[DryMonth]:
+    """Reconcile a company's months in order, in a folder that stays and holds its settings already; otherwise as `dry_company`."""
     settings = read_settings(work / "reconciliation.toml")
     lake = open_lake(settings)
     stripe, clock = read_stripe_folder(folder / "stripe")

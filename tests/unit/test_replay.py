@@ -12,8 +12,8 @@ from reconciliation.lake import Lake
 from reconciliation.rates import read_rates
 from reconciliation.replay import compare, define_closed_month, replay_month, take_rules
 from reconciliation.schemas.decisions import DecidedItem
-from reconciliation.simulation import dry_run
 from reconciliation.simulation.company import simulate_company
+from reconciliation.simulation.dry_run import run_in_folder
 from reconciliation.simulation.options import SimulationOptions
 from reconciliation.simulation.writer import write_company
 
@@ -39,7 +39,7 @@ class Closed:
         (work / "reconciliation.toml").write_bytes((folder / "company" / "reconciliation.toml").read_bytes())
         self.settings = read_settings(work / "reconciliation.toml")
         self.lake = Lake(self.settings.path(self.settings.storage.lake))
-        for month in dry_run._run(folder / "company", work, score=by_age, lock=True, make_policy=dry_run.no_policy):
+        for month in run_in_folder(folder / "company", work, score=by_age):
             self.sources, self.result = month.sources, month.result
         self.rates = read_rates(self.settings.path(self.settings.fx.rates))
 
