@@ -6,6 +6,7 @@ What the log must say is worked out here a second time, in plain Python, from th
 import json
 import random
 import shutil
+import tempfile
 from collections import defaultdict
 from datetime import timedelta
 from pathlib import Path
@@ -66,13 +67,9 @@ def test_no_self_approval_and_no_lost_or_altered_decision(office_of_three, tmp_p
     root = FAST if FAST.is_dir() else tmp_path
     written = refused = 0
     for seed in range(sequences):
-        folder = root / f"review-actions-{tmp_path.name}"
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.copytree(office_of_three.log.root, folder / "review")
-        try:
-            done = act_at_random(office_of_three, folder, seed)
-        finally:
-            shutil.rmtree(folder)
+        with tempfile.TemporaryDirectory(dir=root) as folder:  # A name of its own: another run on this machine may be at the same test.
+            shutil.copytree(office_of_three.log.root, Path(folder) / "review")
+            done = act_at_random(office_of_three, Path(folder), seed)
         written, refused = written + done[0], refused + done[1]
     assert written > 3 * sequences
     assert refused > 2 * sequences
