@@ -73,6 +73,12 @@ class Store(Protocol):
 _Held = Any  # a context manager; the protocol's own type says no more
 
 
+def _unless_gone(error: OSError) -> None:
+    """Raise what kept a folder from being read: to a sweep its files would seem to be named by nothing."""
+    if not isinstance(error, FileNotFoundError):
+        raise error
+
+
 @dataclass(frozen=True)
 class FolderStore:
     """A folder of this machine."""
@@ -106,8 +112,9 @@ class FolderStore:
 
     def names(self, prefix: str) -> list[str]:
         """Return the names of the files below a folder, in order."""
-        # A year of nights leaves thousands of files; a Path of each would cost nine times as much as their names.
-        folders = ((Path(folder).relative_to(self.root).as_posix(), names) for folder, _, names in os.walk(self.root / prefix))
+        # A year of nights leaves thousands of files: a Path of each would cost more than their names.
+        walked = os.walk(self.root / prefix, onerror=_unless_gone)
+        folders = ((Path(folder).relative_to(self.root).as_posix(), names) for folder, _, names in walked)
         return sorted(f"{folder}/{name}" for folder, names in folders for name in names if not name.startswith("."))
 
     def delete(self, name: str) -> None:

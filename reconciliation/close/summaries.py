@@ -15,7 +15,7 @@ Frame: TypeAlias = pl.DataFrame
 Rows: TypeAlias = list[dict[str, str]]
 
 # Columns whose values are words of our own vocabulary; a reference or a name keeps its underscores.
-VOCABULARY = frozenset({"kind", "cause", "nature", "leg", "side", "strategy", "disposition", "balance_type", "check", "result", "type", "status", "line"})
+VOCABULARY = frozenset({"kind", "nature", "leg", "side", "strategy", "disposition", "balance_type", "check", "result", "type", "status", "line"})
 
 
 def total_by_currency(frame: pl.DataFrame, column: str = "amount_minor") -> dict[str, str]:

@@ -1,5 +1,7 @@
 """A folder and a bucket keep the same promises: old or new, nothing lost between writers, locks that die with their holder."""
 
+import errno
+import os
 from concurrent.futures import ThreadPoolExecutor
 
 import orjson
@@ -146,3 +148,22 @@ def test_settings_name_a_folder_or_a_bucket(bucket, tmp_path):
     assert lake.review_root() == tmp_path / "data" / "review"
     file.write_text(TOML.format("data/lake"))
     assert open_lake(read_settings(file)).place == str(tmp_path / "data" / "lake")
+
+
+def test_a_folder_that_cannot_be_read_is_told_and_nothing_is_swept(tmp_path, monkeypatch):
+    lake = Lake(tmp_path)
+    kept = lake.stage("t", pl.DataFrame({"a": [1]}))
+    lake.publish("month/main/2026-08", {"t": kept})
+    scan = os.scandir
+
+    def broken(place):
+        if str(place).endswith("scopes"):
+            raise OSError(errno.EIO, "Input/output error", str(place))
+        return scan(place)
+
+    monkeypatch.setattr("os.scandir", broken)
+    with pytest.raises(OSError, match="Input/output error"):
+        lake.sweep()
+    monkeypatch.undo()
+    assert lake.read("month/main/2026-08", "t")["a"].to_list() == [1]
+    assert lake.store.names("nothing") == []
