@@ -88,7 +88,7 @@ def collect(
 ) -> None:
     """Collect labeled breaks of companies that nothing else uses, for the reference of evaluate; may be stopped and goes on where it stopped.
 
-    About five seconds of CPU and 700 breaks a company of usual size; twelve and 7,000 at ten times the size.
+    About five seconds of CPU a company of usual size, fifteen at ten times the size.
 
     Example: reconcile collect --companies 400
     """
