@@ -31,6 +31,12 @@ from reconciliation.schemas.journals import ProposedEntry
 
 COLUMNS = {name: column_of(name) for name in COMPARISONS}
 DECIDED_BEFORE = [name for name, _ in BOOKS[: [name for name, _ in BOOKS].index("fuzzy")]]
+FALLING = {
+    "name": (("same", "close", "near", "other"),),
+    "number": (("same", "ending", "missing", "other"), ("same", "same_short")),
+    "lag": (("1", "2", "3-5", "6+"), ("0", "-1", "earlier")),
+}
+"""What is known before any pair: more agreement is never less likely, nor is a line that was posted sooner."""
 FORMAT = 1
 
 
@@ -117,7 +123,7 @@ def train_pair_scorer(pairs: pl.DataFrame, judged: pl.DataFrame, *, reviewed: pl
     reviewed = pairs.clear() if reviewed is None else reviewed
     pairs = pl.concat([pairs, reviewed])
     ordered = pairs.sort(pairs.columns)
-    intercept, levels = fit_levels(ordered, ordered["is_match"], columns=COLUMNS)
+    intercept, levels = fit_levels(ordered, ordered["is_match"], columns=COLUMNS, falling=FALLING)
     number = 1 + max((int(path.name) for path in folder.glob("*") if path.name.isdigit()), default=0)
     weights = PairWeights(str(number), intercept, levels)
     content = orjson.dumps({"format": FORMAT, "intercept": intercept, "levels": levels}, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS) + b"\n"

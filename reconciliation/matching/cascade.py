@@ -220,7 +220,8 @@ def _run(pool: Pool, strategies: Strategies) -> tuple[pl.DataFrame, Pool]:
             taken = accept_disjoint(drop_kept_apart(strategy(pool), pool))
             if taken.is_empty():
                 break
-            numbered = taken.with_columns(proposal=(pl.col("proposal") + count).cast(pl.UInt32), strategy=pl.lit(name))
+            kind = pl.col("strategy") if "strategy" in taken.columns else pl.lit(name)
+            numbered = taken.with_columns(proposal=(pl.col("proposal") + count).cast(pl.UInt32), strategy=kind)
             count = int(numbered.select(pl.col("proposal").max() + 1).item())
             accepted.append(numbered.select(accepted[0].columns))
             still_open = pool.items.join(taken.select("item_id"), on="item_id", how="anti", maintain_order="left")

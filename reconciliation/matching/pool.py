@@ -1,8 +1,8 @@
 """What a strategy sees, and what it returns.
 
 A strategy takes a `Pool` (the items still open, and their references) and returns proposals: one row per member, with
-`proposal` (a number, the best first), `item_id`, `score` (0 to 1) and `evidence` in a controller's words. Proposals may
-overlap; `accept_disjoint` decides. Inside the cascade `item_id` is a number in the order of the ids: joins on numbers cost
+`proposal` (a number, the best first), `item_id`, `score` (0 to 1) and `evidence` in a controller's words; one whose matches are of
+several kinds says in `strategy` which. Proposals may overlap; `accept_disjoint` decides. Inside the cascade `item_id` is a number in the order of the ids: joins on numbers cost
 half of joins on text.
 """
 
@@ -127,8 +127,8 @@ def nothing(pool: Pool) -> pl.DataFrame:
 
 
 def pair_proposals(pairs: pl.DataFrame) -> pl.DataFrame:
-    """Turn rows of `members` (list of item ids), `score`, `evidence` into proposals, numbered from the best to the worst."""
-    ranked = pairs.select("members", "score", "evidence").sort("score", "members", "evidence", descending=[True, False, False])
+    """Turn rows of `members` (list of item ids), `score`, `evidence` and perhaps `strategy` into proposals, numbered from the best to the worst."""
+    ranked = pairs.select("members", "score", "evidence", "^strategy$").sort("score", "members", "evidence", descending=[True, False, False])
     return (
         ranked.with_row_index("proposal").rename({"members": "item_id"}).explode("item_id", empty_as_null=False).with_columns(pl.col("score").cast(pl.Float64))
     )

@@ -69,11 +69,14 @@ def _pairs(pool: Pool, kinds: tuple[str, ...]) -> Iterator[pl.DataFrame]:
     for lines, named in in_parts(posted, pointed, key="value", rows_max=pool.settings.rows_per_part):
         transactions = offered.join(named, on="item_id", how="semi").select(whole).unique()
         offers = variants(offered.join(transactions, on=whole, how="semi")).join(named, left_on="key_id", right_on="item_id")
-        yield _pair_in_order(lines, offers)
+        yield _pair_in_order(lines, offers, lead_days=pool.settings.posting_lead_days)
 
 
-def _pair_in_order(posted: pl.DataFrame, named: pl.DataFrame) -> pl.DataFrame:
-    """Pair the lines and offers of each reference and amount; `n_alike` counts the pairs whose payments lie a day apart or less."""
+def _pair_in_order(posted: pl.DataFrame, named: pl.DataFrame, *, lead_days: int) -> pl.DataFrame:
+    """Pair the lines and offers of each reference and amount in order, lines from long before the first payment last.
+
+    `n_alike` counts the pairs whose payments lie a day apart or less.
+    """
     key = ["value", "currency", "amount_minor"]
     # A refund posted with the wrong sign has the amount of its charge; it is no posting of the charge.
     fitting = posted.join(named.select(*key, "category", "component"), on=key).filter(
@@ -81,12 +84,25 @@ def _pair_in_order(posted: pl.DataFrame, named: pl.DataFrame) -> pl.DataFrame:
     )
     lines = _ranked(posted.join(fitting.select("item_id", "value").unique(), on=["item_id", "value"], how="semi"), key, ["item_id"])
     candidates = _ranked(named.join(fitting, on=key, how="semi"), key, ["key_id", "form"])
+    lines = _rank_too_early_last(lines, candidates, key, lead_days)
     pairs = lines.join(candidates, on=[*key, "rank"], suffix="_stripe").sort(*key, "rank")
     # The pairs of a key stand together: a run ends with its key, or where payments lie more than a day apart.
     is_new = pl.any_horizontal(pl.col(name) != pl.col(name).shift(1) for name in key).fill_null(value=True)
     is_apart = ((pl.col("date_stripe") - pl.col("date_stripe").shift(1)).dt.total_days() > 1).fill_null(value=False)
     runs = pairs.with_columns(alike=(is_new | is_apart).cum_sum())
     return runs.with_columns(n_alike=pl.len().over("alike"))
+
+
+def _rank_too_early_last(lines: pl.DataFrame, candidates: pl.DataFrame, key: list[str], lead_days: int) -> pl.DataFrame:
+    """Where a reference has several lines, let those posted long before its first payment wait: a refund is not posted weeks before it is made."""
+    several = lines.filter(pl.col("rank") > 0).select(key).unique()
+    if several.is_empty():
+        return lines
+    first = candidates.filter(pl.col("rank") == 0).select(*key, first="date")
+    waiting = lines.join(several, on=key, how="semi").join(first, on=key, how="left")
+    is_early = (pl.col("date") < pl.col("first") - pl.duration(days=lead_days)).fill_null(value=False)
+    again = waiting.sort(is_early, "rank", maintain_order=True).with_columns(rank=pl.int_range(pl.len()).over(key)).select(lines.columns)
+    return pl.concat([lines.join(several, on=key, how="anti"), again])
 
 
 def match_opening_write_offs(pool: Pool) -> pl.DataFrame:

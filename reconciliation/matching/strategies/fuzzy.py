@@ -2,10 +2,12 @@
 
 Conditions: same currency and amount (a component, or a transaction net of fees), or an amount that the rates allow for a
 payment in another currency; posted within the window, or within the wider one of differences where a long number is on both sides; a
-probability above the threshold.
+probability above the threshold. Where a customer has several such payments and no number tells them apart, or several payments are equally
+good, no pair is claimed: the lines are counted against as many of the payments.
 
 Worked: charge 49.90 for 'Ada Brown', INV-1042, on the 3rd; line 49.90 'BROWN, ADA', memo 'inv 1042', on the 4th: names 100%
-alike, digits 1042 on both sides, posted 1 day later.
+alike, digits 1042 on both sides, posted 1 day later. Two charges of 12.00 for 'Bo Lind' on the 3rd and 5th; one line 12.00 'LIND, BO' on the 5th:
+one line against one of two payments.
 """
 
 from collections.abc import Iterator
@@ -22,6 +24,8 @@ LOG_ODDS_BEHIND_MAX = 6.0
 TIE_BREAK = 1e-7
 PROMISED_LOG_ODDS = 2.0
 NUMBERED = ["same", "same_short", "ending"]
+UNNUMBERED = ["missing", "other"]
+EQUALS = ["currency", "amount_minor", "form", "customer"]
 DIGITS_MIN = 5
 
 
@@ -40,23 +44,47 @@ def match_fuzzily(pool: Pool) -> pl.DataFrame:
     one_form = ordered.sort("score", "left", "right", "form", descending=[True, False, False, True]).unique(
         ["left", "right"], keep="first", maintain_order=True
     )
-    chosen = _distinct(assign_best(one_form))
-    ties = pl.when(pl.col("equally_good") > 1).then(pl.format(", {} equally good candidates, the earliest taken", "equally_good")).otherwise(pl.lit(""))
+    chosen = assign_best(one_form)
     greedy = pl.when(pl.col("solver") == "greedy").then(pl.lit(", best pair first among very many candidates")).otherwise(pl.lit(""))
-    return pair_proposals(
-        chosen.select(
-            members=pl.concat_list(pl.concat_list("item_id"), "members"),
-            score=pl.col("score").round(4),
-            evidence=pl.concat_str([pl.col("words"), ties, greedy]),
+    claimed = chosen.filter(pl.col("candidates") == 1).select(
+        members=pl.concat_list(pl.concat_list("item_id"), "members"),
+        score=pl.col("score").round(4),
+        evidence=pl.concat_str([pl.col("words"), greedy]),
+        strategy=pl.lit("fuzzy"),
+    )
+    return pair_proposals(pl.concat([claimed, _count_equals(chosen.filter(pl.col("candidates") > 1))]))
+
+
+def _count_equals(chosen: pl.DataFrame) -> pl.DataFrame:
+    """Put the lines and payments of one customer and amount that nothing tells apart into one counted match."""
+    groups = (
+        chosen.sort("date", "item_id")
+        .group_by(*EQUALS, maintain_order=True)
+        .agg(
+            lines=pl.col("item_id"),
+            parts=pl.col("members").explode(empty_as_null=False),
+            n=pl.len(),
+            candidates=pl.col("candidates").max(),
+            score=pl.col("score").min(),
+            words=pl.col("words").first(),
         )
+    )
+    one = pl.format("{}, one of {} such payments that nothing tells apart", "words", "candidates")
+    several = pl.format("{} lines against as many of the equal payments of one customer, nothing tells which is which; the first: {}", "n", "words")
+    return groups.select(
+        members=pl.concat_list("lines", "parts"),
+        score=pl.col("score").round(4),
+        evidence=pl.when(pl.col("n") == 1).then(one).otherwise(several),
+        strategy=pl.lit("interchangeable"),
     )
 
 
 def _good_pairs(compared: pl.DataFrame, pool: Pool) -> pl.DataFrame:
     """Keep the pairs that a controller would defend, of what was compared only what is needed to choose among them."""
     scored = score(compared, load_weights(pool.settings.pair_scorer))
-    # An amount alone is no evidence while others have it too: such lines are counted, not paired.
-    is_telling = (pl.col("name") != "missing") | ~pl.col("number").is_in(["missing", "other"]) | (pl.col("rivals") == "none") | pl.col("states_amount")
+    # An amount alone is no evidence while others have it too, or while the line names another number: such lines are counted, not paired.
+    is_only = (pl.col("rivals") == "none") & (pl.col("number") != "other")
+    is_telling = (pl.col("name") != "missing") | ~pl.col("number").is_in(UNNUMBERED) | is_only | pl.col("states_amount")
     return scored.filter(is_telling & (pl.col("score") >= pool.settings.fuzzy_score_min)).select(
         "item_id", "key_id", "form", "members", "currency", "amount_minor", "date", "date_stripe", "occurred_at", "counterparty_stripe", "name", "number",
         "log_odds", "score", "words",
@@ -64,10 +92,17 @@ def _good_pairs(compared: pl.DataFrame, pool: Pool) -> pl.DataFrame:
 
 
 def _near_best(good: pl.DataFrame) -> pl.DataFrame:
-    """Keep what is nearly as good as the best pair of both its ends; more would only tie everything to everything."""
+    """Keep what is nearly as good as the best pair of both its ends; more would only tie everything to everything.
+
+    Adds `candidates`: how many payments a line without a telling number may stand for, since they are of one customer or equally good.
+    """
     is_near = [pl.col("log_odds") >= pl.col("log_odds").max().over(name) - LOG_ODDS_BEHIND_MAX for name in ("item_id", "key_id")]
-    near = good.filter(pl.all_horizontal(is_near))
-    return near.with_columns(left=pl.col("item_id"), right=pl.col("key_id"), equally_good=pl.len().over("item_id", pl.col("score").round(6)))
+    near = good.filter(pl.all_horizontal(is_near)).with_columns(
+        left=pl.col("item_id"), right=pl.col("key_id"), customer=pl.col("counterparty_stripe").str.to_uppercase()
+    )
+    is_free = pl.col("number").is_in(UNNUMBERED)
+    alike = [is_free.sum().over("item_id", "form", of) for of in ("customer", pl.col("score").round(6))]
+    return near.with_columns(candidates=pl.when(is_free).then(pl.max_horizontal(alike)).otherwise(1))
 
 
 def _without_promised(pairs: pl.DataFrame, pool: Pool) -> pl.DataFrame:
@@ -79,13 +114,6 @@ def _without_promised(pairs: pl.DataFrame, pool: Pool) -> pl.DataFrame:
     lowered = pairs.with_columns(log_odds=pl.when(is_less).then(pl.col("log_odds") - PROMISED_LOG_ODDS).otherwise("log_odds"))
     scored = lowered.with_columns(score=pl.when(is_less).then(1 / (1 + (-pl.col("log_odds")).exp())).otherwise("score"))
     return scored.filter(pl.col("score") >= pool.settings.fuzzy_score_min)
-
-
-def _distinct(chosen: pl.DataFrame) -> pl.DataFrame:
-    """Leave out equal purchases of one customer that no number tells apart: they are counted, not paired."""
-    same = pl.col("number").is_in(["missing", "other"]) & (pl.col("name") == "same")
-    key = ["currency", "amount_minor", "form", pl.col("counterparty_stripe").str.to_uppercase(), same]
-    return chosen.filter(~(same & (pl.len().over(key) > 1)))
 
 
 def compare_candidates(pool: Pool) -> pl.DataFrame:

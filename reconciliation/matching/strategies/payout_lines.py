@@ -23,11 +23,17 @@ def match_payout_lines(pool: Pool, *, other_side: str) -> pl.DataFrame:
     near = pairs.filter(
         (pl.col("date_line") >= pl.col("date") - pl.duration(days=1)) & (pl.col("date_line") <= pl.max_horizontal("due", "date") + pl.duration(days=window))
     ).with_columns(off=(pl.col("date_line") - pl.col("due")).dt.total_days())
+    counted = near.sort("date_line", "item_id_line").with_columns(lines=pl.len().over("item_id"), payouts=pl.len().over("item_id_line"))
+    # What is posted twice was posted right the first time; a bank statement holds no such copies.
+    is_twice = (pl.col("lines") > 1) & (pl.col("payouts").max().over("item_id") == 1) & pl.lit(other_side == "ledger")
+    nearest, place = pl.col("off").abs().min().over("item_id"), pl.col("date_line").rank("ordinal").over("item_id").cast(pl.Int64) - 1
+    days = pl.when(is_twice).then(nearest + place).otherwise(pl.col("off").abs())
+    first = pl.when(is_twice).then(pl.format(", the first of {} such lines", "lines")).otherwise(pl.lit(""))
     return pair_proposals(
-        near.select(
+        counted.select(
             members=pl.concat_list("item_id", "item_id_line"),
-            score=pl.lit(0.9) - 0.01 * pl.col("off").abs().clip(0, 30),
-            evidence=pl.format("amount equals payout {}, {} days from its expected arrival", "payout_id", "off"),
+            score=pl.lit(0.9) - 0.01 * days.clip(0, 30),
+            evidence=pl.concat_str([pl.format("amount equals payout {}, {} days from its expected arrival", "payout_id", "off"), first]),
         )
     )
 

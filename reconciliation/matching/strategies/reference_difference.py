@@ -12,13 +12,14 @@ import polars as pl
 
 from reconciliation.matching.buckets import summary_lines
 from reconciliation.matching.pair_scorer import name_levels
-from reconciliation.matching.pool import Pool, lag_in_words, pair_proposals, variants
+from reconciliation.matching.pool import SAYS_REFUND, Pool, lag_in_words, pair_proposals, variants
 from reconciliation.similarity import name_similarity
 
 DIGITS_MIN = 5
 """Fewer digits are too often another number by chance."""
 END_DIGITS = 4
-
+IS_REFUND_WITH_SALE = pl.col("says_refund") & (pl.col("category_stripe") == "charge") & (pl.col("amount_minor_stripe") > 0)
+"""A refund posted with the wrong sign is no posting of its charge."""
 PAYOUT_OFF_SHARE_MAX = 0.5
 """A line that names a payout and is much smaller stands for its fees or refunds."""
 
@@ -41,6 +42,7 @@ def match_reference_differences(pool: Pool) -> pl.DataFrame:
     lag = (pl.col("date") - pl.col("date_stripe")).dt.total_days()
     sound = pairs.with_columns(lag=lag, off=(pl.col("amount_minor") - pl.col("amount_minor_stripe")).abs()).filter(
         (pl.col("amount_minor").sign() == pl.col("amount_minor_stripe").sign())
+        & ~IS_REFUND_WITH_SALE
         & (pl.col("lag").abs() <= pool.settings.difference_window_days)
         & (pl.col("off") > 0)
         & (~pl.col("value").str.starts_with("PO_") | (pl.col("off") <= pl.col("amount_minor_stripe").abs() * PAYOUT_OFF_SHARE_MAX))
@@ -67,7 +69,7 @@ def match_cut_references(pool: Pool) -> pl.DataFrame:
     is_cut = pl.col("value").str.ends_with(pl.col("value_stripe")) | pl.col("value_stripe").str.ends_with(pl.col("value"))
     lag = (pl.col("date") - pl.col("date_stripe")).dt.total_days()
     in_window = pl.col("lag").is_between(-pool.settings.posting_lead_days, pool.settings.posting_lag_days)
-    sound = pairs.with_columns(lag=lag).filter(is_cut & in_window & (pl.col("amount_minor") != pl.col("amount_minor_stripe")))
+    sound = pairs.with_columns(lag=lag).filter(is_cut & in_window & ~IS_REFUND_WITH_SALE & (pl.col("amount_minor") != pl.col("amount_minor_stripe")))
     measured = sound.with_columns(alike=name_similarity(sound["counterparty"], sound["counterparty_stripe"]))
     alike = measured.filter(name_levels(measured).is_in(["same", "close"]))
     only = alike.filter((pl.col("key_id").n_unique().over("item_id") == 1) & (pl.col("item_id").n_unique().over("key_id") == 1))
@@ -94,7 +96,7 @@ def _ends(pool: Pool, frame: pl.DataFrame, identity: str) -> pl.DataFrame:
 
 
 def _lines(pool: Pool) -> pl.DataFrame:
-    return pool.postings().filter(~pl.col("item_id").is_in(pool.values("journal")["item_id"].implode()))
+    return pool.postings().filter(~pl.col("item_id").is_in(pool.values("journal")["item_id"].implode())).with_columns(says_refund=SAYS_REFUND)
 
 
 def _offered(pool: Pool) -> pl.DataFrame:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from reconciliation.matching.blocking import block_equal_amounts, list_tokens
 from reconciliation.matching.cascade import match_items
 from reconciliation.matching.omissions import count_doubles, has_few_between
+from reconciliation.matching.pool import accept_disjoint
 from reconciliation.matching.strategies.exact_reference import match_equal_references, match_exact_references
 from reconciliation.matching.strategies.fuzzy import match_fuzzily
 from reconciliation.matching.strategies.interchangeable import match_interchangeable
@@ -50,6 +51,13 @@ def test_a_net_posting_takes_gross_and_fee_together():
 def test_of_two_equal_lines_the_first_posted_is_matched():
     late = ledger("P2", 10000, "INV-1001", day=DAY + timedelta(days=1))
     assert exact(stripe("txn_1", 10000, reference="INV-1001"), late, ledger("P3", 10000, "INV-1001")) == {frozenset({"txn_1/gross", "gl_P3/1"})}
+
+
+def test_a_line_from_weeks_before_a_payment_waits_behind_the_later_one():
+    early, late = (ledger(name, -10000, "INV-1001", day=DAY + timedelta(days=days)) for name, days in (("P2", -20), ("P3", 6)))
+    refund = stripe("txn_1", -10000, category="refund", reference="INV-1001")
+    assert exact(refund, early, late) == {frozenset({"txn_1/gross", "gl_P3/1"})}
+    assert exact(refund, early) == {frozenset({"txn_1/gross", "gl_P2/1"})}
 
 
 @pytest.mark.parametrize(
@@ -99,6 +107,13 @@ def test_a_daily_summary_takes_every_sale_of_its_day_and_no_other():
     assert found == {frozenset({"txn_0/gross", "txn_1/gross", "txn_2/gross", "gl_S1/1"})}
 
 
+def test_a_refund_of_the_lines_own_amount_explains_it_better_than_a_sum_of_two_others():
+    of_week = [stripe(f"txn_{n}", amount, category="refund") for n, amount in enumerate((-2500, -3500))]
+    line = ledger("R1", -6000, "Stripe refund")
+    assert sets(match_summaries(pool(*of_week, line))) == {frozenset({"txn_0/gross", "txn_1/gross", "gl_R1/1"})}
+    assert sets(match_summaries(pool(*of_week, stripe("txn_2", -6000, category="refund", day=DAY - timedelta(days=8)), line))) == set()
+
+
 def test_a_line_that_says_fees_is_no_sum_of_sales():
     assert sets(match_summaries(pool(stripe("txn_1", 1200), stripe("txn_2", 300), ledger("S1", 1500, "Stripe fees October 2026")))) == set()
 
@@ -145,6 +160,11 @@ def test_a_unique_reference_with_another_amount_is_a_match_with_a_difference():
     }
 
 
+def test_a_refund_posted_with_the_wrong_sign_is_no_posting_of_its_charge_at_another_amount():
+    rows = pool(stripe("txn_1", 8571, reference="INV-1003"), ledger("R1", 8600, "INV-1003 refund"))
+    assert sets(match_reference_differences(rows)) == set()
+
+
 def test_a_reference_on_two_lines_is_not_guessed():
     rows = pool(stripe("txn_1", 8571, reference="INV-1003"), ledger("P1", 8600, "INV-1003"), ledger("P2", 8700, "INV-1003"))
     assert sets(match_reference_differences(rows)) == set()
@@ -155,6 +175,16 @@ def test_a_payout_finds_the_line_of_its_amount_near_its_arrival():
     near, far = ledger("D1", -87401, day=DAY + timedelta(days=2)), ledger("D2", -87401, day=DAY + timedelta(days=40))
     assert sets(match_payout_lines(pool(payout, near), other_side="ledger")) == {frozenset({"txn_p/gross", "gl_D1/1"})}
     assert sets(match_payout_lines(pool(payout, far), other_side="ledger")) == set()
+
+
+def test_of_a_payout_that_was_posted_twice_the_first_line_is_its_own_whatever_the_day_it_was_due():
+    payout = stripe("txn_p", -87401, category="payout", payout_id="po_1", expected_on=DAY + timedelta(days=2))
+    lines = [ledger(f"D{n}", -87401, day=DAY + timedelta(days=n)) for n in range(2)]
+    assert sets(match_payout_lines(pool(payout, *lines), other_side="ledger")) >= {frozenset({"txn_p/gross", "gl_D0/1"})}
+    assert match_payout_lines(pool(payout, *lines), other_side="ledger").filter(pl.col("proposal") == 0)["evidence"][0].endswith("the first of 2 such lines")
+    other = stripe("txn_q", -87401, category="payout", payout_id="po_2", day=DAY + timedelta(days=1), expected_on=DAY + timedelta(days=1))
+    matched = accept_disjoint(match_payout_lines(pool(payout, other, *lines), other_side="ledger"))
+    assert sets(matched) == {frozenset({"txn_q/gross", "gl_D1/1"}), frozenset({"txn_p/gross", "gl_D0/1"})}
 
 
 def test_a_trace_id_on_the_statement_decides_between_equal_payouts():
@@ -281,8 +311,20 @@ def test_equal_purchases_of_one_customer_are_counted_and_not_paired():
         *[stripe(f"txn_{n}", 4990, name="Ada Brown") for n in range(2)],
         *[ledger(f"P{n}", 4990, "Card sale", name="Ada Brown", day=DAY + timedelta(days=n)) for n in range(2)],
     )
-    assert sets(match_fuzzily(rows)) == set()
-    assert sets(match_interchangeable(rows)) == {frozenset({"txn_0/gross", "txn_1/gross", "gl_P0/1", "gl_P1/1"})}
+    whole = frozenset({"txn_0/gross", "txn_1/gross", "gl_P0/1", "gl_P1/1"})
+    found = match_fuzzily(rows)
+    assert (sets(found), found["strategy"].unique().to_list()) == ({whole}, ["interchangeable"])
+    assert sets(match_interchangeable(rows)) == {whole}
+
+
+def test_a_line_that_two_payments_of_its_customer_fit_claims_neither_unless_a_number_tells_them_apart():
+    payments = [stripe(f"txn_{n}", 4990, name="Ada Brown", day=DAY + timedelta(days=n)) for n in range(2)]
+    cut = match_fuzzily(pool(*payments, ledger("P1", 4990, "Card sale", name="A Brown", day=DAY + timedelta(days=2))))
+    assert (sets(cut), cut["strategy"].unique().to_list()) == ({frozenset({"txn_1/gross", "gl_P1/1"})}, ["interchangeable"])
+    assert cut["evidence"][0].endswith("one of 2 such payments that nothing tells apart")
+    numbered = [stripe(f"txn_{n}", 4990, name="Ada Brown", reference=f"INV-4100{n}", day=DAY + timedelta(days=n)) for n in range(2)]
+    told = match_fuzzily(pool(*numbered, ledger("P1", 4990, "order 41000", name="A Brown", day=DAY + timedelta(days=2))))
+    assert (sets(told), told["strategy"].unique().to_list()) == ({frozenset({"txn_0/gross", "gl_P1/1"})}, ["fuzzy"])
 
 
 @settings(max_examples=60, deadline=None)
