@@ -1,7 +1,7 @@
 """Parts of a sum and a line that is off -> which parts the line leaves out, if only one choice fits.
 
-In this order: all of some fees; repeated charges; one part of that amount; one that rounding and rates allow; two. Of equal parts nobody
-knows which was left out. Three or more are never chosen, since among thirty parts some three fit almost always; that they
+In this order: all of some fees; repeated charges; one part of that amount; one that rounding and rates allow; two, unless some two fit by chance. Of
+equal parts nobody knows which was left out. Three or more are never chosen, since among thirty parts some three fit almost always; that they
 would fit is reason enough not to call the line mistyped.
 
 Worked: 50.00, 25.00, 25.00, 20.00 and a line of 95.00: 25.00 is missing, two parts have it, so two choices fit. A line of 100.00: only 20.00 is.
@@ -17,6 +17,9 @@ import polars as pl
 from numpy.typing import NDArray
 
 REPEATS_MAX = 8
+NEARBY = 500
+CHANCE_MAX = 0.05
+"""Of so many amounts that no two leave out, one would seem to be such a two."""
 THREES_MAX = 300
 """Among more different amounts than this some three add up to almost any amount."""
 
@@ -66,6 +69,8 @@ def choose_omitted(parts: pl.DataFrame, offer: Mapping[str, Any], *, is_fees: bo
     if len(within) and not is_fees:
         return Choice(words=f"without one of {len(within)} that rounding and rates allow: nothing tells which", is_unclear=True, is_of_one=True)
     n_double, double = count_doubles(amounts, excess)
+    if n_double == 1 and not is_fees and expected_doubles(amounts, excess) > CHANCE_MAX:
+        return Choice(words=f"without two, which among {len(ids)} fit by chance too often: nothing tells which", is_unclear=True)
     if n_double == 1:
         return Choice((ids[double[0]], ids[double[1]]), "without two not posted yet, the only two that fit")
     if n_double and not is_fees:
@@ -96,6 +101,19 @@ def count_doubles(amounts: NDArray[np.int64], excess: int) -> tuple[int, tuple[i
     partner = int(first[place])
     one, other = sorted((int(order[place]), int(order[partner])))
     return ways, (one, other)
+
+
+def expected_doubles(amounts: NDArray[np.int64], excess: int) -> float:
+    """Return how many pairs would add up to an amount by chance: as many as do to an amount nearby, on average.
+
+    >>> expected_doubles(np.array([100, 300, 700, 1_500]), 1_000)
+    0.002
+    """
+    order = np.sort(amounts)
+    first = np.searchsorted(order, excess - NEARBY - order, side="left")
+    after = np.searchsorted(order, excess + NEARBY - order, side="right")
+    is_own = (2 * order >= excess - NEARBY) & (2 * order <= excess + NEARBY)
+    return round(int((after - first - is_own).sum()) / 2 / (2 * NEARBY + 1), 3)
 
 
 def has_few_between(amounts: NDArray[np.int64], low: int, high: int) -> bool:

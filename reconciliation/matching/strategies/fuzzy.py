@@ -27,6 +27,8 @@ NUMBERED = ["same", "same_short", "ending"]
 UNNUMBERED = ["missing", "other"]
 EQUALS = ["currency", "amount_minor", "form", "customer"]
 DIGITS_MIN = 5
+LIKELY_MIN = 0.5
+PROBABILITY = 1 / (1 + (-pl.col("log_odds")).exp())
 
 
 def match_fuzzily(pool: Pool) -> pl.DataFrame:
@@ -35,12 +37,9 @@ def match_fuzzily(pool: Pool) -> pl.DataFrame:
     if not good:
         return nothing(pool)
     near_best = _near_best(_without_promised(pl.concat(good).unique(["item_id", "key_id", "form"], keep="any").sort("item_id", "key_id", "form"), pool))
-    # Between equal candidates the earliest are taken: a hair off the score for each later one. Of lines that carry a payment's number the first is its own.
-    best = pl.col("score").max().over("key_id", "form", "name", "number")
+    # Between equal candidates the earliest are taken: a hair off the score for each later one.
     place = [pl.col(name).rank("dense").over("currency", "amount_minor") for name in ("date", "date_stripe", "occurred_at")]
-    ordered = near_best.with_columns(score=pl.when(pl.col("number").is_in(NUMBERED)).then(best).otherwise("score")).with_columns(
-        score=pl.col("score") - TIE_BREAK * pl.sum_horizontal(place).fill_null(0)
-    )
+    ordered = near_best.with_columns(score=pl.col("score") - TIE_BREAK * pl.sum_horizontal(place).fill_null(0))
     one_form = ordered.sort("score", "left", "right", "form", descending=[True, False, False, True]).unique(
         ["left", "right"], keep="first", maintain_order=True
     )
@@ -82,13 +81,21 @@ def _count_equals(chosen: pl.DataFrame) -> pl.DataFrame:
 def _good_pairs(compared: pl.DataFrame, pool: Pool) -> pl.DataFrame:
     """Keep the pairs that a controller would defend, of what was compared only what is needed to choose among them."""
     scored = score(compared, load_weights(pool.settings.pair_scorer))
-    # An amount alone is no evidence while others have it too, or while the line names another number: such lines are counted, not paired.
+    # An amount and at best a similar name are no evidence while others have the amount too, or while the line names another number.
     is_only = (pl.col("rivals") == "none") & (pl.col("number") != "other")
-    is_telling = (pl.col("name") != "missing") | ~pl.col("number").is_in(UNNUMBERED) | is_only | pl.col("states_amount")
-    return scored.filter(is_telling & (pl.col("score") >= pool.settings.fuzzy_score_min)).select(
+    is_telling = pl.col("name").is_in(["same", "close"]) | ~pl.col("number").is_in(UNNUMBERED) | is_only | pl.col("states_amount")
+    likely = _as_good_as_its_copies(scored.filter(is_telling & (pl.col("score") >= LIKELY_MIN)))
+    return likely.filter(pl.col("score") >= pool.settings.fuzzy_score_min).select(
         "item_id", "key_id", "form", "members", "currency", "amount_minor", "date", "date_stripe", "occurred_at", "counterparty_stripe", "name", "number",
         "log_odds", "score", "words",
     )  # fmt: skip
+
+
+def _as_good_as_its_copies(pairs: pl.DataFrame) -> pl.DataFrame:
+    """Give lines that agree with a payment in all but the day the score of the best of them: what is posted twice was posted right the first time."""
+    is_alike = ["key_id", "form", "name", "number", "amount", (pl.col("lag") >= 0) | pl.col("number").is_in(NUMBERED)]
+    lifted = pairs.with_columns(log_odds=pl.col("log_odds").max().over(is_alike))
+    return lifted.with_columns(score=PROBABILITY)
 
 
 def _near_best(good: pl.DataFrame) -> pl.DataFrame:
@@ -112,8 +119,7 @@ def _without_promised(pairs: pl.DataFrame, pool: Pool) -> pl.DataFrame:
     promised = numbers.join(pairs.select(item_id="key_id").unique(), on="item_id", how="semi").join(stated, on="value", how="semi")["item_id"].unique()
     is_less = pl.col("key_id").is_in(promised.implode()) & ~pl.col("number").is_in(NUMBERED)
     lowered = pairs.with_columns(log_odds=pl.when(is_less).then(pl.col("log_odds") - PROMISED_LOG_ODDS).otherwise("log_odds"))
-    scored = lowered.with_columns(score=pl.when(is_less).then(1 / (1 + (-pl.col("log_odds")).exp())).otherwise("score"))
-    return scored.filter(pl.col("score") >= pool.settings.fuzzy_score_min)
+    return lowered.with_columns(score=PROBABILITY).filter(pl.col("score") >= pool.settings.fuzzy_score_min)
 
 
 def compare_candidates(pool: Pool) -> pl.DataFrame:
