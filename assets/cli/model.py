@@ -85,6 +85,7 @@ def collect(
     companies: Annotated[int, typer.Option("--companies", min=1, help="Simulated companies of each family; more later goes on from what is there.")] = 100,
     seed: Annotated[int, typer.Option("--seed", help="Of the companies; other than that of the labeled data, which must not learn from itself.")] = 11,
     size: Annotated[int, typer.Option("--size", min=1, help="Times the payments of a usual company, which has 1,000 to 5,000.")] = 1,
+    families: Annotated[list[str] | None, typer.Option("--family", help="Only companies of this family; may be repeated. Default: all.")] = None,
 ) -> None:
     """Collect labeled breaks of companies that nothing else uses, for the reference of evaluate; may be stopped and goes on where it stopped.
 
@@ -96,7 +97,11 @@ def collect(
     from reconciliation.classifier.examples import plan_worlds
     from reconciliation.simulation.families import FAMILIES
 
-    drawn = [replace(world, payments=world.payments * size) for world in plan_worlds(list(FAMILIES), companies=companies, seed=seed)]
+    unknown = sorted(set(families or ()) - set(FAMILIES))
+    if unknown:
+        raise typer.BadParameter(f"no such family: {', '.join(unknown)}; there are {', '.join(FAMILIES)}", param_hint="--family")
+    planned = plan_worlds(list(FAMILIES), companies=companies, seed=seed)
+    drawn = [replace(world, payments=world.payments * size) for world in planned if not families or world.family in families]
     # Family by family in turns, so that a collection that was stopped is of all of them.
     worlds = sorted(drawn, key=lambda world: int(world.name.rsplit("_", 1)[-1]))
     made = 0

@@ -203,3 +203,11 @@ def test_the_demo_empties_no_folder_that_it_did_not_make(folder):
     refused = call("demo", "--sample", "sample", "--work", "mine")
     assert "no demo made" in str(refused.exception)
     assert (folder / "mine" / "ledger.csv").read_text() == "precious"
+
+
+def test_a_collection_of_a_family_that_does_not_exist_names_those_that_do(tmp_path: Path):
+    result = call("collect", "--family", "moon_base", "--out", str(tmp_path / "collected"))
+    assert result.exit_code == 2
+    assert "moon_base" in result.output
+    assert "ticket_office" in result.output
+    assert not (tmp_path / "collected").exists()
