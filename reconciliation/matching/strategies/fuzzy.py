@@ -43,12 +43,12 @@ def match_fuzzily(pool: Pool) -> pl.DataFrame:
     one_form = ordered.sort("score", "left", "right", "form", descending=[True, False, False, True]).unique(
         ["left", "right"], keep="first", maintain_order=True
     )
-    chosen = assign_best(one_form)
     greedy = pl.when(pl.col("solver") == "greedy").then(pl.lit(", best pair first among very many candidates")).otherwise(pl.lit(""))
+    chosen = assign_best(one_form).with_columns(words=pl.concat_str([pl.col("words"), greedy]))
     claimed = chosen.filter(pl.col("candidates") == 1).select(
         members=pl.concat_list(pl.concat_list("item_id"), "members"),
         score=pl.col("score").round(4),
-        evidence=pl.concat_str([pl.col("words"), greedy]),
+        evidence="words",
         strategy=pl.lit("fuzzy"),
     )
     return pair_proposals(pl.concat([claimed, _count_equals(chosen.filter(pl.col("candidates") > 1))]))

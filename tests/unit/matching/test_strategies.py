@@ -262,6 +262,38 @@ def test_what_a_summary_leaves_out_is_chosen_only_where_one_choice_fits(amounts,
     assert sets(declare_near_sales(whole)) == ({frozenset(everything)} if outcome == "ambiguous" else set())
 
 
+def test_two_of_very_many_payments_are_not_said_to_be_left_out_though_no_other_two_fit():
+    random = np.random.default_rng(5)
+    amounts = [int(amount) for amount in 1000 + random.choice(9000, size=120, replace=False)]
+    ways = {total: count_doubles(np.array(amounts), total)[0] for total in (amounts[0] + other for other in amounts[1:])}
+    total = next(total for total, count in ways.items() if count == 1 and 10_500 < total < 12_000)
+    sales = [stripe(f"txn_{n}", amount, name=f"Customer {n}") for n, amount in enumerate(amounts)]
+    whole = pool(*sales, ledger("S1", sum(amounts) - total, "Stripe sales 2026-10-15"))
+    assert sets(match_near_sales(whole)) == set()
+    (declared,) = sets(declare_near_sales(whole))
+    assert len(declared) == 121
+    assert "fit by chance too often" in declare_near_sales(whole)["evidence"][0]
+
+
+def test_a_name_merely_near_claims_no_amount_that_others_have_too():
+    payments = [stripe("txn_1", 2500, name="Ivo Yardworth"), stripe("txn_2", 2500, name="Bea Green")]
+    line = ledger("P1", 2500, "Stripe", name="Cora Yardworth")
+    assert sets(match_fuzzily(pool(*payments, line))) == set()
+    assert sets(match_fuzzily(pool(payments[0], line))) == {frozenset({"txn_1/gross", "gl_P1/1"})}
+
+
+def test_an_amount_alone_is_no_evidence_for_a_line_that_names_another_number():
+    charge = stripe("txn_1", 80400, reference="INV-29647", name="Barworth & Co")
+    assert sets(match_fuzzily(pool(charge, ledger("P1", 80400, "INV-31733")))) == set()
+    assert sets(match_fuzzily(pool(charge, ledger("P1", 80400, "Stripe")))) == {frozenset({"txn_1/gross", "gl_P1/1"})}
+
+
+def test_of_a_line_and_its_copy_the_first_is_matched_whatever_the_weights_of_the_days_say():
+    charge = stripe("txn_1", 12033, name="Mabel Bromford")
+    lines = [ledger(f"P{days}", 12033, "Stripe", name="Mabel Bromford", day=DAY + timedelta(days=days)) for days in (2, 3)]
+    assert sets(match_fuzzily(pool(charge, *lines))) == {frozenset({"txn_1/gross", "gl_P2/1"})}
+
+
 def test_a_day_in_utc_is_no_day_of_books_that_count_their_own():
     late = datetime(2026, 10, 15, 23, 30, tzinfo=UTC)
     days = [date(2026, 10, day) for day in range(5, 9)]
