@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 REPEATS_MAX = 8
 NEARBY = 500
-CHANCE_MAX = 0.05
+CHANCE_MAX = 0.02
 """Of so many amounts that no two leave out, one would seem to be such a two."""
 THREES_MAX = 300
 """Among more different amounts than this some three add up to almost any amount."""
