@@ -2,8 +2,8 @@
 
 Conditions: same currency and amount (a component, or a transaction net of fees), or an amount that the rates allow for a
 payment in another currency; posted within the window, or within the wider one of differences where a long number is on both sides; a
-probability above the threshold. Where a customer has several such payments and no number tells them apart, or several payments are equally
-good, no pair is claimed: the lines are counted against as many of the payments.
+probability above the threshold. Where a customer has several such payments and no number tells them apart, or several payments have names as
+like the line's or are equally good, no pair is claimed: the lines are counted against as many of the payments.
 
 Worked: charge 49.90 for 'Ada Brown', INV-1042, on the 3rd; line 49.90 'BROWN, ADA', memo 'inv 1042', on the 4th: names 100%
 alike, digits 1042 on both sides, posted 1 day later. Two charges of 12.00 for 'Bo Lind' on the 3rd and 5th; one line 12.00 'LIND, BO' on the 5th:
@@ -101,15 +101,18 @@ def _as_good_as_its_copies(pairs: pl.DataFrame) -> pl.DataFrame:
 def _near_best(good: pl.DataFrame) -> pl.DataFrame:
     """Keep what is nearly as good as the best pair of both its ends; more would only tie everything to everything.
 
-    Adds `candidates`: how many payments a line without a telling number may stand for, since they are of one customer or equally good.
+    Adds `candidates`: how many payments a line without a telling number may stand for, since they are of one customer, of names as like its own, or equally good.
     """
     is_near = [pl.col("log_odds") >= pl.col("log_odds").max().over(name) - LOG_ODDS_BEHIND_MAX for name in ("item_id", "key_id")]
     near = good.filter(pl.all_horizontal(is_near)).with_columns(
         left=pl.col("item_id"), right=pl.col("key_id"), customer=pl.col("counterparty_stripe").str.to_uppercase()
     )
     is_free = pl.col("number").is_in(UNNUMBERED)
-    alike = [is_free.sum().over("item_id", "form", of) for of in ("customer", pl.col("score").round(6))]
-    return near.with_columns(candidates=pl.when(is_free).then(pl.max_horizontal(alike)).otherwise(1))
+    # Where one customer has exactly the line's name, it is not another's whose name is like it.
+    has_namesake = (is_free & (pl.col("name") == "same")).any().over("item_id")
+    named = near.filter(~(is_free & has_namesake & pl.col("name").is_in(["close", "near", "other"])))
+    alike = [is_free.sum().over("item_id", "form", of) for of in ("customer", "name", pl.col("score").round(6))]
+    return named.with_columns(candidates=pl.when(is_free).then(pl.max_horizontal(alike)).otherwise(1))
 
 
 def _without_promised(pairs: pl.DataFrame, pool: Pool) -> pl.DataFrame:

@@ -282,6 +282,18 @@ def test_a_name_merely_near_claims_no_amount_that_others_have_too():
     assert sets(match_fuzzily(pool(payments[0], line))) == {frozenset({"txn_1/gross", "gl_P1/1"})}
 
 
+def test_a_customer_of_exactly_the_lines_name_goes_before_one_whose_name_is_like_it():
+    namesake, alike = stripe("txn_1", 3500, name="Finn Elddale"), stripe("txn_2", 3500, name="Finn Eldley", day=DAY + timedelta(days=2))
+    line = ledger("P1", 3500, "Stripe", name="Finn Elddale", day=DAY + timedelta(days=2))
+    assert sets(match_fuzzily(pool(namesake, alike, line))) == {frozenset({"txn_1/gross", "gl_P1/1"})}
+
+
+def test_a_cut_name_that_two_customers_have_claims_neither():
+    payments = [stripe(f"txn_{n}", 3500, name=name, day=DAY + timedelta(days=n)) for n, name in enumerate(("Dara Thornlow", "Dara Thorngate"))]
+    found = match_fuzzily(pool(*payments, ledger("P1", 3500, "Stripe", name="Dara Tho", day=DAY + timedelta(days=1))))
+    assert (found["proposal"].n_unique(), found["strategy"].unique().to_list()) == (1, ["interchangeable"])
+
+
 def test_an_amount_alone_is_no_evidence_for_a_line_that_names_another_number():
     charge = stripe("txn_1", 80400, reference="INV-29647", name="Barworth & Co")
     assert sets(match_fuzzily(pool(charge, ledger("P1", 80400, "INV-31733")))) == set()
