@@ -41,6 +41,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1, help="companies of each family and posting style")
     parser.add_argument("--families", nargs="*", default=sorted(FAMILIES))
     parser.add_argument("--styles", nargs="*", default=POSTING_STYLES)
+    parser.add_argument("--seed", type=int, default=SEED, help="of the first company")
     parser.add_argument("--dirt", type=float, default=1.0, help="factor on every intensity of dirt")
     options = parser.parse_args()
     measured = pl.DataFrame(list(measure(options)))
@@ -53,7 +54,7 @@ def measure(options: argparse.Namespace) -> Iterator[dict[str, object]]:
     for style in options.styles:
         for place, family in enumerate(options.families):
             for number in range(options.seeds):
-                seed = SEED + 1_000 * number + sorted(FAMILIES).index(family)
+                seed = options.seed + 1_000 * number + sorted(FAMILIES).index(family)
                 drawn = family_options(family, seed=seed, payments=options.payments, months=options.months, dirt_factor=options.dirt)
                 company = replace(drawn, posting_style=style, fee_style=FEE_STYLES[(place + number + POSTING_STYLES.index(style)) % len(FEE_STYLES)])
                 row = {"posting_style": style, "fee_style": company.fee_style, "family": family, "seed": seed, **judge(company)}
