@@ -189,7 +189,7 @@ def render(options: argparse.Namespace, rows: list[dict[str, object]], febrl4: l
         f"# Matching, {options.payments:,} payments against as many lines",
         "",
         f"{cpu}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the end, Python {platform.python_version()}, polars {pl.__version__} with {pl.thread_pool_size()} threads, commit {commit}.",
-        f"Medians of the runs named. Payments at one price: {options.one_price:.0%} beyond the usual third at ten prices. CPU seconds are those of all threads; the rest of the machine was in use.",
+        f"Medians of the runs named. Payments at one price: {options.one_price:.0%} beyond the usual third at ten prices. CPU seconds are those of all threads.",
         "",
     ]
     floor = next((float(str(row["cpu"])) for row in rows if row["what"] == "floor" and "cpu" in row), 0.0)

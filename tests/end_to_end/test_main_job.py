@@ -77,6 +77,15 @@ def test_a_second_run_is_byte_identical(workplace):
     assert package(workplace) == before
 
 
+def test_the_sample_prints_the_statement_that_the_readme_shows(tmp_path):
+    root = Path(__file__).parents[2]
+    shown = (root / "README.md").read_text(encoding="utf-8").split("```text\nHarbour & Fern Ltd", 1)[1].split("```", 1)[0]
+    printed = reconcile(tmp_path, "demo", "--sample", str(root / "data" / "sample"), "--work", "work")
+    assert printed.returncode == 0, printed.stderr
+    assert shown in printed.stdout
+    assert (tmp_path / "work" / "close" / "2026-10").is_dir()
+
+
 def test_a_run_killed_at_any_moment_and_repeated_gives_the_same_bytes(workplace, tmp_path_factory):
     whole = tmp_path_factory.mktemp("whole") / "w"
     shutil.copytree(opened(workplace), whole)
