@@ -9,6 +9,7 @@ three, the payment of the 5th stays open.
 """
 
 from datetime import date
+from typing import Literal, NamedTuple
 
 import polars as pl
 
@@ -17,8 +18,9 @@ from reconciliation.matching.pool import PAYOUT_CATEGORIES, Pool, nothing, pair_
 
 SCORE = 0.7
 KEY = ["currency", "amount_minor", "who"]
-WINDOWS_DAYS = ((0, 2), (-1, 5))
-"""The nearest first, then the whole window of postings: equal payments are usually posted in order and soon."""
+WINDOWS = ((0, 2), (-1, 5))
+"""In working days, the nearest first, then the whole window of postings: equal payments are usually posted in order and soon, Friday's on Monday."""
+EPOCH = date(1970, 1, 1)
 
 
 def match_interchangeable(pool: Pool) -> pl.DataFrame:
@@ -68,42 +70,53 @@ def _pair_in_order(lines: pl.DataFrame, offers: pl.DataFrame, pool: Pool) -> pl.
     whole = (-pool.settings.posting_lead_days, pool.settings.posting_lag_days)
     waiting, found, group = _by_key(offers, "key_id"), [], -1
     for key, posted in _by_key(lines, "item_id").items():
-        pairs: list[tuple[date, date, int, int]] = []
+        pairs: list[tuple[_Day, _Day]] = []
         left, paid = posted, waiting[key]
-        for lowest, highest in (*WINDOWS_DAYS, whole):
-            left, paid, matched = _in_window(left, paid, lowest, highest)
+        for window in WINDOWS:
+            left, paid, matched = _in_window(left, paid, window, by="working_day")
             pairs += matched
-        last: date | None = None
-        for on, before, line, payment in sorted(pairs):
-            group += 0 if last is not None and min(on, before) <= last else 1
-            last = max(last, on, before) if last is not None else max(on, before)
-            found.append((group, line, payment))
+        pairs += _in_window(left, paid, whole, by="day")[2]
+        last = -1
+        for line, payment in sorted(pairs):
+            group += 0 if min(line.day, payment.day) <= last else 1
+            last = max(last, line.day, payment.day)
+            found.append((group, line.item, payment.item))
     ids = pool.items.schema["item_id"]
     return pl.DataFrame(found, schema={"group": pl.UInt32, "item_id": ids, "key_id": ids}, orient="row")
 
 
+class _Day(NamedTuple):
+    """An item and its day, counted in days and in working days, Monday to Friday; a Saturday counts as the Monday after it."""
+
+    day: int
+    working_day: int
+    item: int
+
+
 def _in_window(
-    posted: list[tuple[date, int]], paid: list[tuple[date, int]], lowest: int, highest: int
-) -> tuple[list[tuple[date, int]], list[tuple[date, int]], list[tuple[date, date, int, int]]]:
-    """Pair lines with payments in order where the line follows by `lowest` to `highest` days; returns what is left of both, and the pairs."""
+    posted: list[_Day], paid: list[_Day], window: tuple[int, int], *, by: Literal["day", "working_day"]
+) -> tuple[list[_Day], list[_Day], list[tuple[_Day, _Day]]]:
+    """Pair lines with payments in order where the line follows within the window; returns what is left of both, and the pairs."""
+    lowest, highest = window
     pairs, early, old, i, j = [], [], [], 0, 0
     while i < len(posted) and j < len(paid):
-        days = (posted[i][0] - paid[j][0]).days
-        if days > highest:
+        lag = getattr(posted[i], by) - getattr(paid[j], by)
+        if lag > highest:
             old.append(paid[j])
             j += 1
-        elif days < lowest:
+        elif lag < lowest:
             early.append(posted[i])
             i += 1
         else:
-            pairs.append((posted[i][0], paid[j][0], posted[i][1], paid[j][1]))
+            pairs.append((posted[i], paid[j]))
             i, j = i + 1, j + 1
     return early + posted[i:], old + paid[j:], pairs
 
 
-def _by_key(frame: pl.DataFrame, name: str) -> dict[tuple[str, int, str], list[tuple[date, int]]]:
-    """List `date, id` of the rows of each key, the earliest first."""
-    listed: dict[tuple[str, int, str], list[tuple[date, int]]] = {}
-    for currency, amount, who, day, identity in frame.sort("date", name).select(*KEY, "date", name).iter_rows():
-        listed.setdefault((currency, amount, who), []).append((day, identity))
+def _by_key(frame: pl.DataFrame, name: str) -> dict[tuple[str, int, str], list[_Day]]:
+    """List the rows of each key, the earliest first."""
+    days = frame.select(*KEY, (pl.col("date") - EPOCH).dt.total_days(), pl.business_day_count(EPOCH, "date").alias("working_day"), name)
+    listed: dict[tuple[str, int, str], list[_Day]] = {}
+    for currency, amount, who, day, working_day, identity in days.sort("date", name).iter_rows():
+        listed.setdefault((currency, amount, who), []).append(_Day(day, working_day, identity))
     return listed

@@ -350,6 +350,12 @@ def test_equal_lines_and_payments_are_counted_and_what_is_left_over_stays_open()
     assert found == {"txn_0/gross", "txn_1/gross", "txn_2/gross", "gl_P1/1", "gl_P2/1", "gl_P3/1"}
 
 
+def test_of_equal_payments_mondays_line_counts_fridays_before_sundays():
+    friday, sunday, monday = (date(2026, 6, day) for day in (26, 28, 29))
+    payments = [stripe("txn_friday", 999, day=friday), stripe("txn_sunday", 999, day=sunday)]
+    assert sets(match_interchangeable(pool(*payments, ledger("P1", 999, "Card sale", day=monday)))) == {frozenset({"txn_friday/gross", "gl_P1/1"})}
+
+
 def test_equal_purchases_of_one_customer_are_counted_and_not_paired():
     rows = pool(
         *[stripe(f"txn_{n}", 4990, name="Ada Brown") for n in range(2)],
