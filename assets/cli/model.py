@@ -52,7 +52,7 @@ def train(
     config: Config = None,
     json: Json = False,
 ) -> None:
-    """Fit a new model version on simulated companies; whole families are held out and judged on. Takes about half an hour on two cores.
+    """Fit a new model version on simulated companies; whole families are held out and judged on. Takes ten minutes on two cores at --companies 16.
 
     It is a challenger until two people promote it: reconcile model.
 
