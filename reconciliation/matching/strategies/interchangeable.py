@@ -1,8 +1,8 @@
 """Payments and lines that nothing tells apart -> one counted match of the earliest of both.
 
 Conditions: lines without number or reference; open components (or transactions net of fees) of the same currency, amount and
-customer, or of any where the line names nobody; each line within the window of the payment it is counted with. No pairing is invented inside the match: k payments
-stand against k lines. What is left over stays open.
+customer, or of any where the line names nobody; each line within the window of the payment it is counted with, the nearest working days first. No pairing
+is invented inside the match: k payments stand against k lines. What is left over stays open.
 
 Worked: lines of 9.99 'Card sale' on the 4th, 4th and 5th; payments of 9.99 on the 3rd, 4th, 4th and 5th: three against
 three, the payment of the 5th stays open.
