@@ -89,7 +89,7 @@ def collect(
 ) -> None:
     """Collect labeled breaks of companies that nothing else uses, for the reference of evaluate; may be stopped and goes on where it stopped.
 
-    About five seconds of CPU a company of usual size, fifteen at ten times the size.
+    About eight seconds of CPU a company of usual size, thirteen at five times the size.
 
     Example: reconcile collect --companies 400
     """
