@@ -52,8 +52,7 @@ class Dirt:
     """How often records go wrong, and how often something that looks wrong is right (benign twins).
 
     `equal_purchase`, `late_batch` and `reverse_and_repost` are benign; `double_charge` happens in Stripe, so it is the
-    one intensity that changes Stripe's objects (with `equal_purchase`). `unknown_entry` and `missing_settlement` are
-    meant for families held out from training.
+    one intensity that changes Stripe's objects (with `equal_purchase`). `unknown_entry` is meant for families held out from training.
     """
 
     reference_reformatted: float = 0.03
