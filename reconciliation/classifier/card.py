@@ -119,13 +119,14 @@ def _certificates(certificates: Sequence[dict[str, Any]]) -> str:
             f"{entry['exceptions']:,}",
             str(entry["misses"]) if entry["threshold"] is not None else "",
             f"{entry['recall_bound']:.3%}" if entry["threshold"] is not None else "",
+            f"{entry['companies_below']} of {entry['companies']}" if entry["threshold"] is not None and "companies" in entry else "",
         ]
         for entry in certificates
     ]
     window = certificates[0]["window"] if certificates else ""
     text = (
         f"Calibration window: {window}. One-sided Clopper-Pearson bound at {certificates[0]['confidence']:.0%} confidence; the number of misses allowed "
-        "was fixed before the scores were looked at. "
+        "was fixed before the scores were looked at, as was that of companies below the target: the bound is that of nine of ten companies. "
         if certificates
         else ""
     )
@@ -135,7 +136,7 @@ def _certificates(certificates: Sequence[dict[str, Any]]) -> str:
         "without a proven threshold nothing is proposed. Autonomous acceptance needs a certificate on the company's own audited labels, of which there "
         "are none, so it behaves as copilot and the report says so."
     )
-    return f"{text}{policy}\n\n{table(['target recall', 'threshold', 'true exceptions', 'misses', 'recall at least'], rows)}"
+    return f"{text}{policy}\n\n{table(['target recall', 'threshold', 'true exceptions', 'misses', 'recall at least', 'companies below'], rows)}"
 
 
 def _decided(decided: Sequence[dict[str, Any]]) -> str:

@@ -4,6 +4,10 @@ Nothing is cleared that no certificate covers. A certificate is a threshold with
 labeled breaks, so few true exceptions lay below it that recall is at least the target with 95 % confidence. How many may
 lie below is fixed by their number alone before the scores are looked at (299 allow none at 99 %, 473 one, 628 two), so
 choosing the threshold costs no confidence: it is the exact tolerance limit of an order statistic (Clopper and Pearson, 1934).
+
+A simulated certificate is about companies that it has not met, whose errors come in runs: a bound on the breaks of all of them together would break in
+more than a few single ones. There the company counts as one: each has the highest threshold that keeps its own recall at the target, and the same
+limit is taken of those, so that with 95 % confidence the target holds in nine of ten companies.
 """
 
 from collections.abc import Mapping
@@ -25,6 +29,8 @@ UNCLEARABLE_CAUSES = (UNDETERMINED, "opening_difference", "payout_in_transit", *
 """What has no cause, or one that is a true exception, goes to a person however improbable the model finds it. So does a payout on its way: nothing
 but its arrival tells it from one that never comes, and there are few of them."""
 NEVER_CLEARED = 1.0
+COMPANY_SHARE = 0.9
+"""Share of companies in which a threshold of simulated labels must keep the target."""
 Mode = Literal["observe", "copilot", "autonomous"]
 
 
@@ -37,12 +43,14 @@ class Certificate:
         threshold: breaks with a probability strictly below it may be cleared; None when no threshold is proven.
         exceptions: true exceptions in the calibration window.
         misses: how many of them lie below the threshold.
-        recall_bound: one-sided lower bound of recall at the confidence; 0 without a threshold.
+        recall_bound: one-sided lower bound of recall at the confidence; 0 without a threshold. By company where `companies` are counted, then it is the target.
         target_recall: what was asked for.
         confidence: of the bound.
         window: in words, which labels.
         breaks: how many labeled breaks the window holds; 0 where an older version did not say.
         cleared: how many of them lie below the threshold.
+        companies: how many companies the window holds, where the bound holds for nine of ten of them; 0 where it is about breaks of one company.
+        companies_below: how many of them have a recall below the target at the threshold.
     """
 
     source: Literal["simulated", "audited"]
@@ -55,6 +63,8 @@ class Certificate:
     window: str
     breaks: int = 0
     cleared: int = 0
+    companies: int = 0
+    companies_below: int = 0
 
     @property
     def wrong_share_allowed(self) -> float | None:
@@ -63,8 +73,10 @@ class Certificate:
 
     def to_json(self) -> dict[str, Any]:
         """Return the certificate as plain JSON values."""
-        values = dict(vars(self))
-        return values if self.breaks else {name: value for name, value in values.items() if name not in ("breaks", "cleared")}
+        unsaid = {
+            name for name in ("breaks", "cleared", "companies", "companies_below") if not (self.breaks if name in ("breaks", "cleared") else self.companies)
+        }
+        return {name: value for name, value in vars(self).items() if name not in unsaid}
 
     @staticmethod
     def from_json(content: dict[str, Any]) -> "Certificate":
@@ -115,6 +127,7 @@ def certify_threshold(
     window: str,
     confidence: float = CONFIDENCE,
     clearable: npt.NDArray[np.bool_] | None = None,
+    companies: npt.NDArray[np.str_] | None = None,
 ) -> Certificate:
     """Choose the highest threshold that is proven on a calibration window.
 
@@ -126,20 +139,48 @@ def certify_threshold(
         target_recall: of true exceptions.
         window: in words, which labels.
         confidence: of the proof.
+        companies: whose break each is, where the proof is about companies that are not among them; None where all are of the company it is about.
 
     Returns:
-        A certificate; its threshold is None when the window holds too few exceptions for any proof.
+        A certificate; its threshold is None when the window holds too few exceptions or companies for any proof.
     """
     if clearable is not None:
         probabilities = np.where(clearable, probabilities, NEVER_CLEARED)
     exceptions, breaks = np.sort(probabilities[labels]), len(labels)
     allowed = misses_allowed(exceptions=len(exceptions), target_recall=target_recall, confidence=confidence)
-    if allowed is None:
-        return Certificate(source, None, len(exceptions), 0, 0.0, target_recall, confidence, window, breaks)
+    highest = None if companies is None else _highest_by_company(probabilities, labels, companies, target_recall=target_recall)
+    may_fail = None if highest is None else misses_allowed(exceptions=len(highest), target_recall=COMPANY_SHARE, confidence=confidence)
+    counted = 0 if highest is None else len(highest)
+    if allowed is None or (highest is not None and may_fail is None):
+        return Certificate(source, None, len(exceptions), 0, 0.0, target_recall, confidence, window, breaks, companies=counted)
     threshold = float(exceptions[allowed])
+    if highest is not None and may_fail is not None:
+        threshold = min(threshold, float(highest[may_fail]))
     misses = int((exceptions < threshold).sum())  # equal probabilities at the threshold are not cleared, so this may be fewer than allowed
     bound = recall_bound(exceptions=len(exceptions), misses=misses, confidence=confidence)
-    return Certificate(source, threshold, len(exceptions), misses, bound, target_recall, confidence, window, breaks, int((probabilities < threshold).sum()))
+    return Certificate(
+        source,
+        threshold,
+        len(exceptions),
+        misses,
+        bound if highest is None else min(bound, target_recall),
+        target_recall,
+        confidence,
+        window,
+        breaks,
+        cleared=int((probabilities < threshold).sum()),
+        companies=counted,
+        companies_below=0 if highest is None else int((highest < threshold).sum()),
+    )
+
+
+def _highest_by_company(probabilities: Floats, labels: npt.NDArray[np.bool_], companies: npt.NDArray[np.str_], *, target_recall: float) -> Floats:
+    # Each company's highest threshold that keeps its own recall at the target, lowest first; one without exceptions keeps it at any.
+    highest = [NEVER_CLEARED] * (len(np.unique(companies)) - len(np.unique(companies[labels])))
+    for company in np.unique(companies[labels]):
+        own = np.sort(probabilities[labels & (companies == company)])
+        highest.append(float(own[int((1 - target_recall) * len(own) + 1e-9)]))
+    return np.sort(np.array(highest, dtype=np.float64))
 
 
 def wrong_share_bound(*, looked_at: int, wrong: int, confidence: float = CONFIDENCE) -> float:
@@ -240,12 +281,15 @@ def decide_dispositions(breaks: pl.DataFrame, *, limits: Limits, proofs: Proofs)
 
 
 def describe_certificate(certificate: Certificate | None, source: str) -> str:
-    """Say a bound as the report prints it: `simulated 99.03 % (n = 939, 4 missed)`, or that there is none."""
+    """Say a bound as the report prints it: `audited at least 99.03% at 95% confidence (n = 939, 4 missed)`, of how many companies, or that there is none."""
     if certificate is None:
         return f"{source} none (n = 0)"
     if certificate.threshold is None:
         return f"{certificate.source} none (n = {certificate.exceptions:,}, too few for {certificate.target_recall:.1%})"
-    return f"{certificate.source} at least {certificate.recall_bound:.2%} at {certificate.confidence:.0%} confidence (n = {certificate.exceptions:,}, {certificate.misses} missed)"
+    whose = f" in {COMPANY_SHARE:.0%} of companies" if certificate.companies else ""
+    of_them = f"; {certificate.companies} companies, {certificate.companies_below} below" if certificate.companies else ""
+    counts = f"n = {certificate.exceptions:,}, {certificate.misses} missed{of_them}"
+    return f"{certificate.source} at least {certificate.recall_bound:.2%}{whose} at {certificate.confidence:.0%} confidence ({counts})"
 
 
 def _within_cap() -> pl.Expr:

@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
+from reconciliation.breaks.features import BOOLEAN, LATENESS, POSSIBLE_EXCEPTION
 from reconciliation.classifier.scoring import Scores
 from reconciliation.learning.tables import Feature
 
@@ -38,18 +39,14 @@ class Words:
 
 
 WORDS: dict[str, Words] = {
-    "age_days": Words("Open for {value} days at the cut-off", "How long it is open does not matter here"),
-    "days_overdue": Words("{value} days past the day the money was expected", "When the money was expected does not matter here"),
+    "age_days": Words("Open for {value} days at the cut-off", "How long it is open is not known"),
+    "days_overdue": Words("{value} days past the day the money was expected", "No day is known on which the money was expected"),
     "n_equal_same_side": Words("Open lines of this counterparty with the same amount: {value}", "No line of this counterparty has the same amount"),
     "n_equal_other_side": Words("Open lines on the other side with the same amount: {value}", "No line on the other side has the same amount"),
-    "days_to_cut_off_of_month": Words("Dated {value} days before the cut-off (31 means earlier)", "Its date does not matter here"),
-    "months_carried": Words("Months since the one it belongs to: {value}", "How long it was carried does not matter here"),
-    "share_matched_same_day": Words(
-        "{value} of what is like it that day found a partner", "Nothing else like it came that day, or being late is no possible cause", "percent"
-    ),
-    "share_matched_since": Words(
-        "{value} of what is like it since that day found a partner", "Nothing like it came that day or later, or being late is no possible cause", "percent"
-    ),
+    "days_to_cut_off_of_month": Words("Dated {value} days before the cut-off (31 means earlier)", "Its date is not known"),
+    "months_carried": Words("Months since the one it belongs to: {value}", "How long it was carried is not known"),
+    "share_matched_same_day": Words("{value} of what is like it that day found a partner", "Nothing else like it came that day", "percent"),
+    "share_matched_since": Words("{value} of what is like it since that day found a partner", "Nothing like it came that day or later", "percent"),
     "n_members": Words("Items in the match whose difference it is: {value}", "It is no difference of a match"),
     "nearest_member": Words(
         "The nearest amount in its match is {value} away from the difference", "It is no difference of a match of several payments", "percent"
@@ -85,10 +82,16 @@ WORDS: dict[str, Words] = {
 MATCH_SIZE = "n_members"
 OF_DIFFERENCES = (MATCH_SIZE, "nearest_member", "is_within_rates", "is_rounding")
 """What says something of the difference that a match leaves, and nothing of any other break."""
+CAUSES = "possible_causes"
+OF_EXCUSES = (*LATENESS, *BOOLEAN)
+"""What is not told of a break that can only be an error (`breaks.features`), since nothing excuses one: that it is missing there says what `possible_causes` says."""
 
 
 def explain_scores(scores: Scores, frame: pl.DataFrame, features: tuple[Feature, ...]) -> pl.Series:
-    """Return up to three reasons for every row, the strongest first; of a break that is no difference of a match, none about such differences.
+    """Return up to three reasons for every row, the strongest first.
+
+    Of a break that is no difference of a match none is about such differences. Of one that can only be an error none is about
+    what would excuse it: what its missing facts contribute counts as the one reason that they are missing.
 
     Args:
         scores: of the frame.
@@ -96,11 +99,17 @@ def explain_scores(scores: Scores, frame: pl.DataFrame, features: tuple[Feature,
         features: the model's features; one without words is said by its name.
     """
     weights = np.column_stack([scores.contributions[feature.name].to_numpy() for feature in features]) if features else np.zeros((frame.height, 0))
-    strength = np.abs(weights)
+    names = [feature.name for feature in features]
+    unsaid = np.zeros(weights.shape, dtype=bool)
+    if CAUSES in names:
+        is_error_only = frame.select((pl.col(CAUSES) == POSSIBLE_EXCEPTION).fill_null(value=False)).to_series().to_numpy()
+        of_excuses = np.array([name in OF_EXCUSES for name in names])
+        weights[is_error_only, names.index(CAUSES)] += weights[np.ix_(is_error_only, of_excuses)].sum(axis=1)
+        unsaid |= np.outer(is_error_only, of_excuses)
     if MATCH_SIZE in frame.columns:
-        of_differences = np.array([feature.name in OF_DIFFERENCES for feature in features])
         is_none = frame.select(pl.col(MATCH_SIZE).fill_null(0) == 0).to_series().to_numpy()
-        strength[np.outer(is_none, of_differences)] = -1.0
+        unsaid |= np.outer(is_none, [name in OF_DIFFERENCES for name in names])
+    strength = np.where(unsaid, -1.0, np.abs(weights))
     parts = []
     rows = np.arange(frame.height)
     for rank in range(min(REASONS_MAX, len(features))):

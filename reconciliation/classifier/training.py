@@ -267,7 +267,11 @@ def _calibrate(divided: pl.DataFrame, tables: AdditiveTables) -> tuple[Calibrati
     window = f"simulated companies that the model did not learn from: {companies} companies of {families} families, months {months[0]} to {months[-1]}"
     fitted = calibration.apply(scores)
     may_clear = clearable(block, pl.Series(fitted)).to_numpy()
-    chosen = (certify_threshold(fitted, labels, source="simulated", target_recall=target, window=window, clearable=may_clear) for target in TARGET_RECALLS)
+    whose = block["world"].to_numpy().astype(np.str_)
+    chosen = (
+        certify_threshold(fitted, labels, source="simulated", target_recall=target, window=window, clearable=may_clear, companies=whose)
+        for target in TARGET_RECALLS
+    )
     return calibration, tuple(chosen)
 
 

@@ -103,6 +103,53 @@ def test_the_certified_recall_holds_in_19_of_20_fresh_samples() -> None:
     assert below <= 400 * 0.05 + 3 * (400 * 0.05 * 0.95) ** 0.5
 
 
+def test_the_company_is_the_unit_where_the_proof_is_about_companies() -> None:
+    """All misses of sixty companies lie in three: of all breaks the target holds up to a threshold at which those three break it."""
+    companies = np.repeat([f"company {number:02d}" for number in range(60)], 100)
+    probabilities = np.tile(np.linspace(0.5, 0.9, 100), 60)
+    probabilities[:300] = np.tile(np.linspace(0.01, 0.4, 100), 3)  # the three
+    of_breaks = certify_threshold(probabilities, np.ones(6000, dtype=bool), source="simulated", target_recall=0.99, window="w")
+    of_companies = certify_threshold(probabilities, np.ones(6000, dtype=bool), source="simulated", target_recall=0.99, window="w", companies=companies)
+    own = np.linspace(0.01, 0.4, 100)
+    assert own[14] < of_breaks.threshold < own[20]
+    assert misses_allowed(exceptions=60, target_recall=0.9) == 1
+    assert of_companies.threshold == own[1]  # of a hundred exceptions one may be missed; two of three companies would be too many below
+    assert (of_companies.companies, of_companies.companies_below, of_companies.misses, of_companies.recall_bound) == (60, 0, 3, 0.99)
+    assert Certificate.from_json(of_companies.to_json()) == of_companies
+
+
+def test_too_few_companies_prove_no_threshold_however_many_their_breaks() -> None:
+    proven = {}
+    for count in (28, 29):
+        companies = np.repeat([str(number) for number in range(count)], 1000)
+        proven[count] = certify_threshold(
+            np.tile(np.linspace(0, 1, 1000), count), np.ones(1000 * count, dtype=bool), source="simulated", target_recall=0.99, window="w", companies=companies
+        )
+    assert (proven[28].threshold, proven[28].recall_bound, proven[28].companies) == (None, 0.0, 28)
+    assert proven[29].threshold is not None
+
+
+def test_companies_without_exceptions_count_and_are_never_below() -> None:
+    companies = np.repeat([f"{number:02d}" for number in range(40)], 50)
+    labels = np.arange(2000) < 1000  # the first twenty companies
+    certificate = certify_threshold(np.linspace(0.1, 0.9, 2000), labels, source="simulated", target_recall=0.99, window="w", companies=companies)
+    assert (certificate.companies, certificate.threshold) == (40, 0.1)
+
+
+def test_the_target_holds_in_nine_of_ten_fresh_companies_in_19_of_20_samples() -> None:
+    """Companies differ in how low their exceptions score; of each draw of companies the share below the target at the threshold is known exactly."""
+    random = np.random.default_rng(12)
+    beyond = 0
+    for _ in range(300):
+        lowest = random.random(56)  # one exception each, so a company keeps a threshold t with the probability 1 - t
+        certificate = certify_threshold(
+            np.concatenate([lowest, np.ones(448)]), np.ones(504, dtype=bool), source="simulated", target_recall=0.9, window="w",
+            companies=np.concatenate([np.arange(56), np.arange(448) % 56]).astype(str),
+        )  # fmt: skip
+        beyond += certificate.threshold > 0.1
+    assert beyond <= 300 * 0.05 + 3 * (300 * 0.05 * 0.95) ** 0.5
+
+
 def test_observe_leaves_everything_to_a_person() -> None:
     assert decide(make_breaks(), mode="observe", proofs=Proofs(PROVEN, AUDITED)) == ["needs_review"]
 

@@ -55,7 +55,7 @@ def test_the_three_strongest_contributions_are_said_strongest_first() -> None:
         ({}, [0, 0, 0, -1.0, 0], "Nothing is open on the other side (lowers the risk)"),
         ({"age_days": 1.0}, [1.0, 0, 0, 0, 0], "Open for 1 day at the cut-off (raises the risk)"),
         ({"age_days": 31.0}, [1.0, 0, 0, 0, 0], "Open for 31 days at the cut-off (raises the risk)"),
-        ({"age_days": float("nan")}, [1.0, 0, 0, 0, 0], "How long it is open does not matter here (raises the risk)"),
+        ({"age_days": float("nan")}, [1.0, 0, 0, 0, 0], "How long it is open is not known (raises the risk)"),
         ({"possible_causes": ""}, [0, 0, 1.0, 0, 0], "Its facts say nothing of a cause (raises the risk)"),
         ({}, [0, 0, 0, 0, 1.0], "ledger owner: ann (raises the risk)"),
     ],
@@ -90,6 +90,18 @@ def test_only_the_difference_of_a_match_is_explained_by_rates(members: float, ex
             "Open for 3 days at the cut-off (raises the risk)",
         ]
     )
+
+
+def test_what_is_missing_of_a_break_that_can_only_be_an_error_is_one_reason() -> None:
+    missing = {"age_days": None, "possible_causes": "exception", "nearest_other_side": 0.5}
+    assert explain(missing, [1.0, 0.5, -0.2, 0.4, 0.0]) == [
+        "Its facts fit an error only (raises the risk)",
+        "The nearest open amount on the other side is 50.0 % away (raises the risk)",
+    ]
+
+
+def test_contributions_of_missing_facts_that_cancel_are_no_reason() -> None:
+    assert explain({"age_days": None, "possible_causes": "exception"}, [1.0, -0.5, -0.5, 0.0, 0.0]) == []
 
 
 def test_a_row_that_nothing_moves_has_no_reasons() -> None:
