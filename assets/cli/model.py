@@ -40,7 +40,12 @@ def register(app: typer.Typer) -> None:
 
 def train(
     name: Annotated[str, typer.Option("--name", help="Name of the labeled data that is written to data/labeled/.")] = "simulated",
-    companies: Annotated[int, typer.Option("--companies", min=4, help="Simulated companies of each family; 8 or a multiple keep the parts in proportion.")] = 8,
+    companies: Annotated[
+        int,
+        typer.Option(
+            "--companies", min=4, help="Simulated companies of each family; 8 or a multiple keep the parts in proportion, fewer than 24 prove no threshold."
+        ),
+    ] = 32,
     seed: Annotated[int, typer.Option("--seed", help="Same seed, same model.")] = 7,
     decisions: Annotated[
         bool,
@@ -52,11 +57,11 @@ def train(
     config: Config = None,
     json: Json = False,
 ) -> None:
-    """Fit a new model version on simulated companies; whole families are held out and judged on. Takes ten minutes on two cores at --companies 16.
+    """Fit a new model version on simulated companies; whole families are held out and judged on. Takes about ten minutes on two cores for every 16 of --companies.
 
     It is a challenger until two people promote it: reconcile model.
 
-    Example: reconcile train --companies 8 --seed 7
+    Example: reconcile train --seed 7
     """
     if pairs:
         _train_pairs(companies, seed, reviewed=_read_reviewed_pairs(config) if decisions else None, json=json)

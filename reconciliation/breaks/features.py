@@ -16,7 +16,9 @@ NUMERIC = [
 BOOLEAN = ["has_counterparty", "has_reference_other_side", "is_within_rates", "is_rounding", "is_accrual", "is_debit"]
 CATEGORICAL = ["possible_causes"]
 POSSIBLE_BOTH, POSSIBLE_EXPECTED, POSSIBLE_EXCEPTION, POSSIBLE_UNKNOWN = "both", "expected", "exception", "unknown"
-"""Which causes the facts allow (`breaks.kinds`); what rules know of kinds of business that no training company resembles."""
+"""Which causes the facts allow (`breaks.kinds`); what rules know of kinds of business that no training company resembles. Where they allow an exception
+alone nothing else is told: a charge that was made twice is one on its first day, and what a payout lacks that charges have is no excuse for one that never
+arrived."""
 FEATURES = [*NUMERIC, *BOOLEAN, *CATEGORICAL]
 WATCHED_NUMERIC = ["n_items", "amount_to_median", "difference_share"]
 WATCHED_BOOLEAN = [
@@ -25,11 +27,6 @@ WATCHED_BOOLEAN = [
 WATCHED_CATEGORICAL = ["kind", "category", "component"]
 WATCHED = [*WATCHED_NUMERIC, *WATCHED_BOOLEAN, *WATCHED_CATEGORICAL]
 """What no score depends on and drift is told from all the same: an unfamiliar company shows in its habits."""
-LATENESS = [
-    "age_days", "days_overdue", "days_to_cut_off_of_month", "months_carried", "share_matched_same_day", "share_matched_since",
-]  # fmt: skip
-"""What tells late from lost; missing where being late is no possible cause: a charge that was made twice is one on its first day. There nothing excuses
-either, so that every yes or no is no: what a payout lacks that charges have made one that never arrived look harmless."""
 
 
 def compute_features(items: pl.DataFrame, *, period_first_day: pl.Expr) -> pl.DataFrame:
@@ -62,7 +59,7 @@ def compute_features(items: pl.DataFrame, *, period_first_day: pl.Expr) -> pl.Da
     return (
         computed.with_columns(possible_causes=possible_causes())
         .with_columns(
-            *(pl.when(may_be_expected).then(pl.col(name)) for name in LATENESS),
+            *(pl.when(may_be_expected).then(pl.col(name)) for name in NUMERIC),
             *(pl.when(may_be_expected).then(pl.col(name)).otherwise(pl.lit(value=False)) for name in BOOLEAN),
         )
         .select(

@@ -27,11 +27,15 @@ from reconciliation.learning.probes import Across, fit_across, fit_logistic
 from reconciliation.learning.tables import Floats
 
 CLEAR_RATES = (0.80, 0.90)
+R_PRECISION = "r"
+"""Instead of a rate: as many breaks are left as there are true exceptions, so that a perfect order finds them all."""
 CURVE = (0.25, 0.5, 1.0)
 RULES, LOGISTIC, CHAMPION, REFERENCE = "rules only", "logistic regression", "this version", "reference"
 IN_FAMILY, HELD_OUT_FAMILIES, UNSEEN = "in-family", "held-out families", "unseen mechanisms"
 SEGMENTS = ("family", "kind", "amount_decade", "period")
 SEGMENT_EXCEPTIONS_MIN = 100
+SHARED = ("pr_auc", "recall_at_80", "money_recall_at_80", "recall_at_90", "recall_at_r", "money_recall_at_r")
+"""Figures of which the share of the reference's gain over the rules is told."""
 DRAWS = 400
 SEED = 20261001
 Places = npt.NDArray[np.int64]
@@ -46,7 +50,7 @@ class Comparison:
     Attributes:
         figures: set -> contender -> figure -> value.
         shares: set -> figure -> (version - rules) / (reference - rules); None where the reference is no better than the rules.
-        against_rules: one row per segment with enough exceptions: recall of both at 80 % cleared and the bootstrap interval of the difference.
+        against_rules: one row per segment with enough exceptions: the difference of recalls (`compare_segments`) and its bootstrap interval.
         reference_rows: how many rows the reference learned from, at most.
         curve: what the reference reaches with a quarter, half and all of its companies: `rows, set, pr_auc, recall_at_80`.
     """
@@ -85,10 +89,7 @@ def compare_models(model: ModelVersion, examples: pl.DataFrame, *, others: pl.Da
         name: {contender: measure_contender(part, probabilities[part["row"].to_numpy()]) for contender, probabilities in contenders.items()}
         for name, part in sets.items()
     }
-    shares = {
-        name: {figure: _share(values, figure) for figure in ("pr_auc", "recall_at_80", "money_recall_at_80", "recall_at_90")}
-        for name, values in figures.items()
-    }
+    shares = {name: {figure: _share(values, figure) for figure in SHARED} for name, values in figures.items()}
     rows = [
         {"set": name, **row}
         for name in (IN_FAMILY, HELD_OUT_FAMILIES)
@@ -162,9 +163,9 @@ def measure_contender(part: pl.DataFrame, probabilities: Floats) -> dict[str, An
     truth = part["is_true_exception"].to_numpy().astype(np.bool_)
     money = part["amount_minor"].abs().to_numpy().astype(np.float64)
     figures: dict[str, Any] = {"breaks": len(truth), "exceptions": int(truth.sum())}
-    for rate in CLEAR_RATES:
+    rates = {f"{rate:.0%}".rstrip("%"): rate for rate in CLEAR_RATES} | {R_PRECISION: 1 - float(truth.mean())}
+    for name, rate in rates.items():
         cleared = clear_share(probabilities, rate)
-        name = f"{rate:.0%}".rstrip("%")
         figures[f"recall_at_{name}"] = float(1 - cleared[truth].mean())
         figures[f"money_recall_at_{name}"] = float(money[truth & ~cleared].sum() / money[truth].sum())
         figures[f"queue_money_recall_at_{name}"] = float(money[truth & ~clear_share(probabilities * money, rate)].sum() / money[truth].sum())
@@ -190,7 +191,10 @@ def cause_accuracy(part: pl.DataFrame, probabilities: Floats) -> float:
 
 
 def compare_segments(part: pl.DataFrame, champion: Floats, rules: Floats, *, draws: int = DRAWS) -> list[dict[str, Any]]:
-    """Compare with the rules what is found in every segment with enough exceptions when 80 % of the whole set are cleared.
+    """Compare with the rules what is found in every segment with enough exceptions when 80 % of the whole set are cleared, or as many as are no exceptions if those are fewer.
+
+    Where more than a fifth are exceptions, 80 % cleared leave no room for all of them: what an order finds of one segment it then loses in another,
+    whatever it knows.
 
     A paired bootstrap: whole companies are drawn with replacement, the same for both, since breaks of a company resemble each other.
 
@@ -210,8 +214,9 @@ def compare_segments(part: pl.DataFrame, champion: Floats, rules: Floats, *, dra
         for value, count in part.filter("is_true_exception").group_by(column).len().sort(column).iter_rows()
         if count >= SEGMENT_EXCEPTIONS_MIN
     ]
-    drawn = [_found(rows, champion, rules, segments) for rows in draw_companies(part, draws=draws)]
-    whole = _found(np.arange(part.height), champion, rules, segments)
+    rate = min(CLEAR_RATES[0], 1 - float(truth.mean()))
+    drawn = [_found(rows, champion, rules, segments, rate=rate) for rows in draw_companies(part, draws=draws)]
+    whole = _found(np.arange(part.height), champion, rules, segments, rate=rate)
     found = []
     for place, (column, value, inside) in enumerate(segments):
         low, high = (round(float(np.nanquantile([one[place] for one in drawn], level)), 6) for level in (0.025, 0.975))
@@ -267,9 +272,9 @@ def missed_money(probabilities: Floats, truth: Flags, money: Floats) -> float:
     return float(money[truth & clear_share(probabilities, CLEAR_RATES[0])].sum() / money[truth].sum())
 
 
-def _found(rows: Places, champion: Floats, rules: Floats, segments: Sequence[tuple[str, str, Flags]]) -> list[float]:
+def _found(rows: Places, champion: Floats, rules: Floats, segments: Sequence[tuple[str, str, Flags]], *, rate: float) -> list[float]:
     """Return for every segment the champion's recall less the rules', among some rows."""
-    gained = clear_share(rules[rows], CLEAR_RATES[0]).astype(np.float64) - clear_share(champion[rows], CLEAR_RATES[0])
+    gained = clear_share(rules[rows], rate).astype(np.float64) - clear_share(champion[rows], rate)
     return [float(gained[inside[rows]].mean()) if inside[rows].any() else float("nan") for _, _, inside in segments]
 
 
@@ -288,7 +293,7 @@ def render_comparison(comparison: Comparison) -> list[str]:
     below = [row for row in comparison.against_rules if row["is_below_rules"]]
     lines += [
         "",
-        f"Against the rules, recall at 80 % cleared, in {len(comparison.against_rules)} segments of {SEGMENT_EXCEPTIONS_MIN} exceptions or more: significantly below in {len(below)}"
+        f"Against the rules, recall at 80 % cleared or as many left as there are exceptions, in {len(comparison.against_rules)} segments of {SEGMENT_EXCEPTIONS_MIN} exceptions or more: significantly below in {len(below)}"
         + "".join(f"; {row['set']} {row['segment']} {row['value']} {row['difference']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]" for row in below),
         f"The reference is boosting on other companies, the judged families included, {comparison.reference_rows:,} rows.",
     ]
@@ -307,6 +312,8 @@ _WORDS = {
     "money_recall_at_90": "recall of money, 90 % cleared",
     "queue_money_recall_at_80": "the same, by money at risk, at 80 %",
     "queue_money_recall_at_90": "the same, by money at risk, at 90 %",
+    "recall_at_r": "recall, as many left as exceptions",
+    "money_recall_at_r": "recall of money, as many left",
     "missed_money_bp_at_80": "missed, bp of open money, at 80 %",
     "missed_money_bp_at_90": "missed, bp of open money, at 90 %",
     "clear_at_99_recall": "cleared at 99 % recall",

@@ -46,7 +46,7 @@ BREAKS_A_MONTH_MAX = 300
 COMPANIES_IN_A_ROW = 8
 OWN = "decision"
 """`label_source` of a label that a reviewer's decision gave."""
-LEARN, STOP, CALIBRATE, TEST, HELD_OUT = "learn", "stop", "calibrate", "test", "held_out"
+LEARN, STOP, CALIBRATE, CERTIFY, TEST, HELD_OUT = "learn", "stop", "calibrate", "certify", "test", "held_out"
 
 
 @dataclass(frozen=True)
@@ -179,10 +179,11 @@ def label_month(run: MonthRun, *, truth: pl.DataFrame, world: World) -> pl.DataF
 
 
 def assign_roles(examples: pl.DataFrame, *, held_out: Sequence[str], zero_day: Sequence[str] = ()) -> pl.DataFrame:
-    """Add the column `role`: learn, stop, calibrate, test, held_out; rows that may serve none of them are left out.
+    """Add the column `role`: learn, stop, calibrate, certify, test, held_out; rows that may serve none of them are left out.
 
-    Of eight companies of a family in a row four learn, one stops, two calibrate and one tests. Learning ends before the
-    last third of the months begins; calibrating and testing use that third alone, as a model is used on later months.
+    Of eight companies of a family in a row three learn, one stops, three calibrate and one tests. Learning ends before the
+    last third of the months begins; calibrating and testing use that third alone, as a model is used on later months. The
+    earlier months of the companies that calibrate only certify, with the later ones: a certificate is about whole companies.
     """
     order = examples.select("family", "world").unique().sort("family", "world").with_columns(place=pl.int_range(pl.len()).over("family") % COMPANIES_IN_A_ROW)
     # Of each family's months, since a company's own need not be the simulated ones.
@@ -192,18 +193,18 @@ def assign_roles(examples: pl.DataFrame, *, held_out: Sequence[str], zero_day: S
     role = (
         pl.when(pl.col("family").is_in(list(held_out)))
         .then(pl.lit(HELD_OUT))
-        .when((pl.col("place") < 4) & is_early)
+        .when((pl.col("place") < 3) & is_early)
         .then(pl.lit(LEARN))
-        .when((pl.col("place") == 4) & is_early)
+        .when((pl.col("place") == 3) & is_early)
         .then(pl.lit(STOP))
-        .when(pl.col("place").is_in([5, 6]) & is_late)
-        .then(pl.lit(CALIBRATE))
+        .when(pl.col("place").is_in([4, 5, 6]))
+        .then(pl.when(is_late).then(pl.lit(CALIBRATE)).otherwise(pl.lit(CERTIFY)))
         .when((pl.col("place") == 7) & is_late)
         .then(pl.lit(TEST))
     )
     placed = examples.join(order, on=["family", "world"], maintain_order="left").with_columns(role=role).drop("place").filter(pl.col("role").is_not_null())
     is_new = pl.col("true_cause").is_in(list(zero_day)) & pl.col("is_true_exception")
-    return placed.filter(~(is_new & pl.col("role").is_in([LEARN, STOP, CALIBRATE]))).sort("family", "world", "period", "break_id")
+    return placed.filter(~(is_new & pl.col("role").is_in([LEARN, STOP, CALIBRATE, CERTIFY]))).sort("family", "world", "period", "break_id")
 
 
 def write_labeled(examples: pl.DataFrame, *, name: str, folder: Path = LABELED) -> dict[str, Any]:

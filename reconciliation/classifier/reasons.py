@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from reconciliation.breaks.features import BOOLEAN, LATENESS, POSSIBLE_EXCEPTION
+from reconciliation.breaks.features import POSSIBLE_EXCEPTION
 from reconciliation.classifier.scoring import Scores
 from reconciliation.learning.tables import Feature
 
@@ -83,15 +83,14 @@ MATCH_SIZE = "n_members"
 OF_DIFFERENCES = (MATCH_SIZE, "nearest_member", "is_within_rates", "is_rounding")
 """What says something of the difference that a match leaves, and nothing of any other break."""
 CAUSES = "possible_causes"
-OF_EXCUSES = (*LATENESS, *BOOLEAN)
-"""What is not told of a break that can only be an error (`breaks.features`), since nothing excuses one: that it is missing there says what `possible_causes` says."""
+"""Of a break that can only be an error nothing else is told (`breaks.features`): that the rest is missing there says what this says."""
 
 
 def explain_scores(scores: Scores, frame: pl.DataFrame, features: tuple[Feature, ...]) -> pl.Series:
     """Return up to three reasons for every row, the strongest first.
 
-    Of a break that is no difference of a match none is about such differences. Of one that can only be an error none is about
-    what would excuse it: what its missing facts contribute counts as the one reason that they are missing.
+    Of a break that is no difference of a match none is about such differences. One that can only be an error has this one reason,
+    with which counts what its missing facts contribute.
 
     Args:
         scores: of the frame.
@@ -103,9 +102,8 @@ def explain_scores(scores: Scores, frame: pl.DataFrame, features: tuple[Feature,
     unsaid = np.zeros(weights.shape, dtype=bool)
     if CAUSES in names:
         is_error_only = frame.select((pl.col(CAUSES) == POSSIBLE_EXCEPTION).fill_null(value=False)).to_series().to_numpy()
-        of_excuses = np.array([name in OF_EXCUSES for name in names])
-        weights[is_error_only, names.index(CAUSES)] += weights[np.ix_(is_error_only, of_excuses)].sum(axis=1)
-        unsaid |= np.outer(is_error_only, of_excuses)
+        weights[is_error_only, names.index(CAUSES)] = weights[is_error_only].sum(axis=1)
+        unsaid |= np.outer(is_error_only, [name != CAUSES for name in names])
     if MATCH_SIZE in frame.columns:
         is_none = frame.select(pl.col(MATCH_SIZE).fill_null(0) == 0).to_series().to_numpy()
         unsaid |= np.outer(is_none, [name in OF_DIFFERENCES for name in names])

@@ -18,7 +18,7 @@ from reconciliation.classifier.calibration import Calibration
 from reconciliation.classifier.card import render_card
 from reconciliation.classifier.drift import SCORE, Reference, make_reference
 from reconciliation.classifier.evaluation import average_precision, measure_frame, measure_segments
-from reconciliation.classifier.examples import CALIBRATE, HELD_OUT, LABEL_COLUMNS, LABELED, LEARN, OWN, STOP, TEST, assign_roles, write_labeled
+from reconciliation.classifier.examples import CALIBRATE, CERTIFY, HELD_OUT, LABEL_COLUMNS, LABELED, LEARN, OWN, STOP, TEST, assign_roles, write_labeled
 from reconciliation.classifier.policy import Certificate, certify_threshold, is_clearable
 from reconciliation.classifier.scoring import KEY_COLUMNS, score_frame
 from reconciliation.classifier.versions import CHALLENGER, MODELS, ModelVersion, load_version, version_numbers, write_version
@@ -26,7 +26,7 @@ from reconciliation.learning.additive import FitOptions, feature_types, fit_addi
 from reconciliation.learning.calibrator import fit_calibration
 from reconciliation.learning.linear import average_tables, fit_linear
 from reconciliation.learning.probes import feature_areas, fit_challenger, fit_shallow_tree
-from reconciliation.learning.tables import AdditiveTables, Feature
+from reconciliation.learning.tables import AdditiveTables, Feature, Floats
 
 TARGET_RECALLS = (0.95, 0.98, 0.99, 0.995)
 LATER_IS_WORSE = ("age_days", "days_overdue", "days_to_cut_off_of_month", "months_carried", "share_matched_same_day", "share_matched_since")
@@ -112,7 +112,7 @@ def train_version(examples: pl.DataFrame, *, plan: Plan, name: str, models: Path
 
 def describe_certified(scored: pl.DataFrame, features: Sequence[Feature]) -> Reference:
     """Describe the breaks of the companies that a version learned from or was certified on, to tell drift from."""
-    known = scored.filter(pl.col("role").is_in([LEARN, STOP, CALIBRATE])).rename({"probability": SCORE})
+    known = scored.filter(pl.col("role").is_in([LEARN, STOP, CALIBRATE, CERTIFY])).rename({"probability": SCORE})
     watched = known.select(name for name in WATCHED if name in known.columns and name not in {feature.name for feature in features})
     return make_reference(known, features=[*features, *feature_types(watched, keys=())])
 
@@ -210,12 +210,9 @@ def run_probes(divided: pl.DataFrame, *, features: Sequence[Feature], tables: Ad
         truth = test["is_true_exception"].to_numpy()
         if not truth.any():
             continue
-        ours = score_frame(
-            tables, Calibration("none", (-50.0, 50.0), (0.0, 1.0)), test.select("break_id", *(f.name for f in features if f.name != "break_id"))
-        ).score
         found[role] = {
             "base_rate": round(float(truth.mean()), 6),
-            "champion_pr_auc": round(average_precision(ours.to_numpy(), truth), 6),
+            "champion_pr_auc": round(average_precision(_raw_scores(test, tables), truth), 6),
             "challenger_pr_auc": round(
                 average_precision(fit_challenger(learn, learn["is_true_exception"], test, features=features, seed=options.seed), truth), 6
             ),
@@ -231,7 +228,7 @@ def run_probes(divided: pl.DataFrame, *, features: Sequence[Feature], tables: Ad
 
 def leave_out_causes(divided: pl.DataFrame, *, features: Sequence[Feature], options: FitOptions, exceptions_min: int = 20) -> list[dict[str, Any]]:
     """Fit, calibrate and certify again without each cause of exceptions, and return its recall in the test sets: what a new mechanism would meet."""
-    taught, tested = [LEARN, STOP, CALIBRATE], [TEST, HELD_OUT]
+    taught, tested = [LEARN, STOP, CALIBRATE, CERTIFY], [TEST, HELD_OUT]
     exceptions = divided.filter(pl.col("is_true_exception"))
     taught_causes = exceptions.filter(pl.col("role").is_in(taught))["true_cause"].unique().to_list()
     counts = exceptions.filter(pl.col("role").is_in(tested) & pl.col("true_cause").is_in(taught_causes)).group_by("true_cause").len().sort("true_cause")
@@ -257,22 +254,34 @@ def _fit(divided: pl.DataFrame, features: Sequence[Feature], options: FitOptions
 
 def _calibrate(divided: pl.DataFrame, tables: AdditiveTables) -> tuple[Calibration, tuple[Certificate, ...]]:
     block = divided.filter(pl.col("role") == CALIBRATE)
-    labels = block["is_true_exception"].to_numpy()
-    raw = Calibration("none", (-50.0, 50.0), (0.0, 1.0))
-    scores = score_frame(tables, raw, block.select("break_id", *(f.name for f in tables.features if f.name != "break_id"))).score.to_numpy()
-    method, knots, probabilities = fit_calibration(scores, labels)
+    method, knots, probabilities = fit_calibration(_raw_scores(block, tables), block["is_true_exception"].to_numpy())
     calibration = Calibration(method, tuple(knots), tuple(probabilities))
+    return calibration, _certify(divided.filter(pl.col("role").is_in([CALIBRATE, CERTIFY])), tables, calibration)
+
+
+def _certify(block: pl.DataFrame, tables: AdditiveTables, calibration: Calibration) -> tuple[Certificate, ...]:
     months = sorted(block["period"].unique().to_list())
     companies, families = block["world"].n_unique(), block["family"].n_unique()
     window = f"simulated companies that the model did not learn from: {companies} companies of {families} families, months {months[0]} to {months[-1]}"
-    fitted = calibration.apply(scores)
-    may_clear = clearable(block, pl.Series(fitted)).to_numpy()
-    whose = block["world"].to_numpy().astype(np.str_)
+    fitted = calibration.apply(_raw_scores(block, tables))
     chosen = (
-        certify_threshold(fitted, labels, source="simulated", target_recall=target, window=window, clearable=may_clear, companies=whose)
+        certify_threshold(
+            fitted,
+            block["is_true_exception"].to_numpy(),
+            source="simulated",
+            target_recall=target,
+            window=window,
+            clearable=clearable(block, pl.Series(fitted)).to_numpy(),
+            companies=block["world"].to_numpy().astype(np.str_),
+        )
         for target in TARGET_RECALLS
     )
-    return calibration, tuple(chosen)
+    return tuple(chosen)
+
+
+def _raw_scores(block: pl.DataFrame, tables: AdditiveTables) -> Floats:
+    raw = Calibration("none", (-50.0, 50.0), (0.0, 1.0))
+    return score_frame(tables, raw, block.select("break_id", *(f.name for f in tables.features if f.name != "break_id"))).score.to_numpy()
 
 
 def _acting(certificates: Sequence[Certificate]) -> Certificate | None:

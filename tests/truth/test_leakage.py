@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from reconciliation.breaks.feature_notes import NOTES, render_features
-from reconciliation.breaks.features import BOOLEAN, CATEGORICAL, FEATURES, LATENESS, NUMERIC
+from reconciliation.breaks.features import BOOLEAN, CATEGORICAL, FEATURES, NUMERIC
 from reconciliation.classifier.evaluation import average_precision
 from reconciliation.classifier.examples import HELD_OUT, LEARN, TEST
 from reconciliation.classifier.training import score_examples
@@ -122,14 +122,25 @@ def test_the_champion_ranks_held_out_families_better_than_chance_in_every_compan
 
 
 def test_toggling_a_mechanism_raises_the_score(model: ModelVersion, examples: pl.DataFrame) -> None:
-    """The same break with one cause toggled in its facts: beside it an equal line, its reference on the other side with the opposite sign, overdue money."""
+    """The same break with one cause toggled in its facts: a copy beside it, another account, a reversed sign, or weeks without its money while others came."""
     ordinary = examples.filter((pl.col("role") == TEST) & ~pl.col("is_true_exception") & (pl.col("possible_causes") == "both")).select("break_id", *FEATURES)
     before = judge_breaks(model, ordinary)["probability_true_exception"].to_numpy()
-    # What repeats an earlier line or is posted elsewhere is known to the model as what rules conclude from it, and lateness is then no feature.
-    error = {"possible_causes": pl.lit("exception"), **{name: pl.lit(None, dtype=pl.Float64) for name in LATENESS}}
+    # What repeats an earlier line, is reversed or is posted elsewhere is known to the model as what rules conclude from it, and nothing else is then told.
+    weeks = {
+        "age_days": 60.0,
+        "days_overdue": 45.0,
+        "days_to_cut_off_of_month": 31.0,
+        "months_carried": 2.0,
+        "share_matched_same_day": 1.0,
+        "share_matched_since": 1.0,
+    }
     toggles = {
-        "repeated or elsewhere": error,
-        "reversed": {**error, "has_reference_other_side": pl.lit(value=True), "nearest_reversed": pl.lit(0.0)},
+        "repeated, reversed or elsewhere": {
+            "possible_causes": pl.lit("exception"),
+            **{name: pl.lit(None, dtype=pl.Float64) for name in NUMERIC},
+            **{name: pl.lit(value=False) for name in BOOLEAN},
+        },
+        "not there for weeks": {name: pl.lit(value) for name, value in weeks.items()},
     }
     rose = {
         name: float((judge_breaks(model, ordinary.with_columns(**change))["probability_true_exception"].to_numpy() > before).mean())

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciliation.breaks.features import LATENESS, compute_features
+from reconciliation.breaks.features import BOOLEAN, NUMERIC, compute_features
 from reconciliation.breaks.neighbors import Neighborhood, relate_to_neighbors
 
 spec = importlib.util.spec_from_file_location("test_breaks", Path(__file__).parent / "test_breaks.py")
@@ -71,12 +71,13 @@ def test_of_two_charges_of_a_day_the_later_one_is_the_repetition_whatever_their_
     assert {name: row["kind"] for name, row in found.items()} == {"txn_9/gross": "missing_in_ledger", "txn_1/gross": "duplicate_in_stripe"}
 
 
-def test_being_late_is_no_feature_of_what_can_only_be_an_error():
+def test_nothing_else_is_told_of_what_can_only_be_an_error():
     rows = [stripe("txn_1", 5000, reference="INV-7", name="A"), stripe("txn_2", 5000, reference="INV-7", name="A")]
     open_items = pl.DataFrame(list(explained(*rows).values()), infer_schema_length=None)
     features = compute_features(open_items, period_first_day=pl.lit(date(2026, 10, 1)))
     by_causes = {row["possible_causes"]: row for row in features.to_dicts()}
-    assert {name for name in LATENESS if by_causes["exception"][name] is not None} == set()
+    assert {name for name in NUMERIC if by_causes["exception"][name] is not None} == set()
+    assert not any(by_causes["exception"][name] for name in BOOLEAN)
     assert by_causes["both"]["age_days"] == 16
 
 
