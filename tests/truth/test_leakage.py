@@ -1,6 +1,6 @@
 """What a model must not learn from, and whether the simulated world is too easy: the checks of the reference, with their numbers.
 
-Measured on version 7 and its labeled data; where a check is not met the number stands here and in the card, and the test holds it from getting worse.
+Measured on version 8 and its labeled data; where a check is not met the number stands here and in the card, and the test holds it from getting worse.
 """
 
 from pathlib import Path
@@ -86,10 +86,9 @@ def test_a_shallow_tree_reaches_less_than_the_champion(model: ModelVersion, role
     assert probes["depth_3_tree_pr_auc"] / probes["champion_pr_auc"] <= TREE_SHARE_MAX[role]
 
 
-TREE_SHARE_MAX = {TEST: 0.93, HELD_OUT: 0.97}
-"""The reference asks for 0.80. Measured 0.928 and 0.963 (0.918 and 0.824 before what counted matches leave over was labeled as what it stands for; 0.927 and 0.945 before equal payments
-were counted by working days): these worlds are easier than that, since rules alone decide many kinds, and every break that better matching takes away was one that looked like another. The champion leaves a third
-less to the ideal than the tree on families never seen. Held so that they get no easier."""
+TREE_SHARE_MAX = {TEST: 0.895, HELD_OUT: 0.90}
+"""The reference asks for 0.80. Measured 0.885 and 0.891 (0.928 and 0.963 while more was told of what can only be an error than that): these worlds are easier than that,
+since rules alone decide many kinds, and every break that better matching takes away was one that looked like another. Held so that they get no easier."""
 
 
 def test_no_company_straddles_learning_and_judging_and_judging_is_later(examples: pl.DataFrame) -> None:

@@ -92,7 +92,8 @@ def test_without_own_labels_nothing_is_accepted_and_both_bounds_are_printed(mode
     assert clearing.mode == "copilot"
     assert "auto_cleared" not in set(clearing.dispositions["disposition"])
     proven = next(certificate for certificate in model.certificates if certificate.target_recall == 0.99)
-    bound = f"simulated at least {proven.recall_bound:.2%} at 95% confidence (n = {proven.exceptions}, {proven.misses} missed)"
+    whose = f"n = {proven.exceptions:,}, {proven.misses} missed; {proven.companies} companies, {proven.companies_below} below"
+    bound = f"simulated at least {proven.recall_bound:.2%} in 90% of companies at 95% confidence ({whose})"
     assert f"{bound}; audited none (n = 0)" in clearing.statement
 
 

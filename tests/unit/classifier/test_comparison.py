@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from reconciliation.classifier.comparison import CHAMPION, REFERENCE, RULES, Comparison, render_comparison, rule_scores
+from reconciliation.classifier.comparison import CHAMPION, REFERENCE, RULES, Comparison, compare_segments, render_comparison, rule_scores
 from reconciliation.learning.additive import feature_types
 from reconciliation.learning.probes import fit_across
 
@@ -41,9 +41,25 @@ def test_the_reference_learns_from_others_and_never_from_the_company_it_judges()
     assert fit_across(frame, features=features, seed=1, folds=2, others=others, share=0.34).rows == pytest.approx(120 * 3, abs=120)
 
 
+@pytest.mark.parametrize(("found_last", "is_below"), [("a", False), ("never a", True)], ids=["another order", "worse"])
+def test_a_segment_is_below_the_rules_where_less_is_found_and_not_where_another_is_found_first(found_last: str, is_below: bool) -> None:
+    """Half are exceptions, so 80 % cleared leave room for two of five: who ranks kind b before kind a has then found no a, and has still found all of both."""
+    random = np.random.default_rng(5)
+    kind, truth = np.tile(["a", "b"], 400), np.tile([True, True, False, False], 200)
+    frame = pl.DataFrame({
+        "world": np.repeat([f"c{number}" for number in range(20)], 40), "family": "f", "kind": kind, "amount_decade": "10^3", "period": "2026-08", "is_true_exception": truth,
+    })  # fmt: skip
+    rules = random.random(800) + (kind == "a") * truth
+    champion = random.random(800) + np.where(kind == "b", 2.0, 1.0) * truth
+    if found_last == "never a":
+        champion = np.where(kind == "a", 0.0, champion)
+    rows = compare_segments(frame, champion, rules, draws=50)
+    assert {row["value"]: row["is_below_rules"] for row in rows if row["segment"] == "kind"} == {"a": is_below, "b": False}
+
+
 def test_the_learning_curve_is_printed_only_where_there_is_one() -> None:
     figures = {
-        name: dict.fromkeys(("pr_auc", "recall_at_80", "recall_at_90", "money_recall_at_80", "money_recall_at_90", "queue_money_recall_at_80", "queue_money_recall_at_90",
+        name: dict.fromkeys(("pr_auc", "recall_at_80", "recall_at_90", "money_recall_at_80", "money_recall_at_90", "queue_money_recall_at_80", "queue_money_recall_at_90", "recall_at_r", "money_recall_at_r",
                              "missed_money_bp_at_80", "missed_money_bp_at_90", "clear_at_99_recall", "brier", "ece", "worst_segment", "worst_segment_recall_at_80", "cause_accuracy"), 0.5) | {"breaks": 9, "exceptions": 2}
         for name in (RULES, CHAMPION, REFERENCE)
     }  # fmt: skip
