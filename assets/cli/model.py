@@ -43,9 +43,9 @@ def train(
     companies: Annotated[
         int,
         typer.Option(
-            "--companies", min=4, help="Simulated companies of each family; 8 or a multiple keep the parts in proportion, fewer than 24 prove no threshold."
+            "--companies", min=4, help="Simulated companies of each family; 8 or a multiple keep the parts in proportion, fewer than 16 prove no threshold."
         ),
-    ] = 32,
+    ] = 40,
     seed: Annotated[int, typer.Option("--seed", help="Same seed, same model.")] = 7,
     decisions: Annotated[
         bool,
