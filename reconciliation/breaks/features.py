@@ -14,7 +14,8 @@ NUMERIC = [
     "n_members", "nearest_member",
 ]  # fmt: skip
 BOOLEAN = ["has_counterparty", "has_reference_other_side", "is_within_rates", "is_rounding", "is_accrual", "is_debit"]
-CATEGORICAL = ["possible_causes"]
+CAUSES = "possible_causes"
+CATEGORICAL = [CAUSES]
 POSSIBLE_BOTH, POSSIBLE_EXPECTED, POSSIBLE_EXCEPTION, POSSIBLE_UNKNOWN = "both", "expected", "exception", "unknown"
 """Which causes the facts allow (`breaks.kinds`); what rules know of kinds of business that no training company resembles. Where they allow an exception
 alone nothing else is told: a charge that was made twice is one on its first day, and what a payout lacks that charges have is no excuse for one that never

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from reconciliation.breaks.features import POSSIBLE_EXCEPTION
+from reconciliation.breaks.features import CAUSES, POSSIBLE_EXCEPTION
 from reconciliation.classifier.scoring import Scores
 from reconciliation.learning.tables import Feature
 
@@ -48,9 +48,7 @@ WORDS: dict[str, Words] = {
     "share_matched_same_day": Words("{value} of what is like it that day found a partner", "Nothing else like it came that day", "percent"),
     "share_matched_since": Words("{value} of what is like it since that day found a partner", "Nothing like it came that day or later", "percent"),
     "n_members": Words("Items in the match whose difference it is: {value}", "It is no difference of a match"),
-    "nearest_member": Words(
-        "The nearest amount in its match is {value} away from the difference", "It is no difference of a match of several payments", "percent"
-    ),
+    "nearest_member": Words("The nearest amount in its match is {value} away from the difference", "Its match holds one payment", "percent"),
     "nearest_other_side": Words("The nearest open amount on the other side is {value} away", "Nothing is open on the other side", "percent"),
     "nearest_reversed": Words("The nearest open amount on the other side is {value} away from its opposite", "Nothing is open on the other side", "percent"),
     "nearest_to_day": Words(
@@ -82,15 +80,18 @@ WORDS: dict[str, Words] = {
 MATCH_SIZE = "n_members"
 OF_DIFFERENCES = (MATCH_SIZE, "nearest_member", "is_within_rates", "is_rounding")
 """What says something of the difference that a match leaves, and nothing of any other break."""
-CAUSES = "possible_causes"
-"""Of a break that can only be an error nothing else is told (`breaks.features`): that the rest is missing there says what this says."""
+OF_OPEN_ITEMS = (
+    "share_matched_same_day", "share_matched_since", "nearest_other_side", "nearest_reversed", "nearest_to_day", "nearest_to_reversed_day", "open_other_side_to_own",
+    "nearest_member",
+)  # fmt: skip
+"""What is missing of the difference that a match leaves, because it is one (the last where the match holds one payment)."""
 
 
 def explain_scores(scores: Scores, frame: pl.DataFrame, features: tuple[Feature, ...]) -> pl.Series:
     """Return up to three reasons for every row, the strongest first.
 
-    Of a break that is no difference of a match none is about such differences. One that can only be an error has this one reason,
-    with which counts what its missing facts contribute.
+    Of a break that is no difference of a match none is about such differences; of one that is, what it lacks for that counts with the
+    size of its match. One that can only be an error has this one reason, with which counts what its missing facts contribute.
 
     Args:
         scores: of the frame.
@@ -101,12 +102,17 @@ def explain_scores(scores: Scores, frame: pl.DataFrame, features: tuple[Feature,
     names = [feature.name for feature in features]
     unsaid = np.zeros(weights.shape, dtype=bool)
     if CAUSES in names:
+        # Nothing else is told of these (`breaks.features`): that the rest is missing there says what this says.
         is_error_only = frame.select((pl.col(CAUSES) == POSSIBLE_EXCEPTION).fill_null(value=False)).to_series().to_numpy()
         weights[is_error_only, names.index(CAUSES)] = weights[is_error_only].sum(axis=1)
         unsaid |= np.outer(is_error_only, [name != CAUSES for name in names])
     if MATCH_SIZE in frame.columns:
         is_none = frame.select(pl.col(MATCH_SIZE).fill_null(0) == 0).to_series().to_numpy()
         unsaid |= np.outer(is_none, [name in OF_DIFFERENCES for name in names])
+        for place in [place for place, name in enumerate(names) if name in OF_OPEN_ITEMS and MATCH_SIZE in names]:
+            is_lacking = ~is_none & frame[names[place]].cast(pl.Float64).fill_null(np.nan).is_nan().to_numpy()
+            weights[is_lacking, names.index(MATCH_SIZE)] += weights[is_lacking, place]
+            unsaid[is_lacking, place] = True
     strength = np.where(unsaid, -1.0, np.abs(weights))
     parts = []
     rows = np.arange(frame.height)

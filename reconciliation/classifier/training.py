@@ -4,6 +4,7 @@ Who learns, stops the boosting, calibrates, tests or is held out is decided in `
 """
 
 import importlib.metadata
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from reconciliation.breaks.features import WATCHED
+from reconciliation.breaks.features import CAUSES, POSSIBLE_EXCEPTION, WATCHED
 from reconciliation.breaks.kinds import choose_cause
 from reconciliation.classifier.calibration import Calibration
 from reconciliation.classifier.card import render_card
@@ -24,7 +25,7 @@ from reconciliation.classifier.scoring import KEY_COLUMNS, score_frame
 from reconciliation.classifier.versions import CHALLENGER, MODELS, ModelVersion, load_version, version_numbers, write_version
 from reconciliation.learning.additive import FitOptions, feature_types, fit_additive
 from reconciliation.learning.calibrator import fit_calibration
-from reconciliation.learning.linear import average_tables, fit_linear
+from reconciliation.learning.linear import average_tables, fit_linear, set_category
 from reconciliation.learning.probes import feature_areas, fit_challenger, fit_shallow_tree
 from reconciliation.learning.tables import AdditiveTables, Feature, Floats
 
@@ -245,11 +246,18 @@ def leave_out_causes(divided: pl.DataFrame, *, features: Sequence[Feature], opti
 
 
 def _fit(divided: pl.DataFrame, features: Sequence[Feature], options: FitOptions) -> AdditiveTables:
-    rows = divided.filter(pl.col("role").is_in([LEARN, STOP]))
+    learned = divided.filter(pl.col("role").is_in([LEARN, STOP]))
+    is_alone = (pl.col(CAUSES) == POSSIBLE_EXCEPTION) if CAUSES in learned.columns else pl.lit(value=False)
+    rows, alone = learned.filter(~is_alone), learned.filter(is_alone)["is_true_exception"]
     labels = rows["is_true_exception"]
     # Chosen on families and kinds of exceptions that either had not seen (`DECISIONS.md`): boosting follows closely, lines carry further.
     boosted = fit_additive(rows, labels, features=features, is_stopping=rows["role"] == STOP, options=options)
-    return average_tables(boosted, fit_linear(rows, labels, features=features), share=BOOSTED_SHARE)
+    tables = average_tables(boosted, fit_linear(rows, labels, features=features), share=BOOSTED_SHARE)
+    if alone.is_empty():
+        return tables
+    # Of these nothing else is told (`breaks.features`): among the others they would teach that what is missing is suspicious.
+    found, missed = float(alone.sum()) + 0.5, float((~alone).sum()) + 0.5
+    return set_category(tables, feature=CAUSES, category=POSSIBLE_EXCEPTION, score=math.log(found / missed))
 
 
 def _calibrate(divided: pl.DataFrame, tables: AdditiveTables) -> tuple[Calibration, tuple[Certificate, ...]]:

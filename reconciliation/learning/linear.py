@@ -74,6 +74,30 @@ def average_tables(one: AdditiveTables, other: AdditiveTables, *, share: float =
     return AdditiveTables(one.features, intercept, terms)
 
 
+def set_category(tables: AdditiveTables, *, feature: str, category: str, score: float) -> AdditiveTables:
+    """Return the model in which a row that has this category, and of all else nothing (numbers missing, no yes), has the given score.
+
+    Args:
+        tables: a model with a table of its own for the feature and none of a pair with it; whether it knows the category does not matter.
+        feature: categorical.
+        category: what rows have that were not learned from, since nothing but their category is known of them.
+        score: theirs.
+    """
+    others = [term for term in tables.terms if term.axes[0].feature != feature]
+    nothing = tables.intercept + sum(float(term.scores[tuple(0 if axis.edges is not None else _no(axis) for axis in term.axes)]) for term in others)
+    (own,) = (term for term in tables.terms if term.axes[0].feature == feature)
+    known = own.axes[0].categories or ()
+    axis = Axis(feature, None, known if category in known else (*known, category))
+    scores = _on(own, (axis,))
+    scores[(axis.categories or ()).index(category) + 1] = quantize(np.array([score - nothing]))[0]
+    return AdditiveTables(tables.features, tables.intercept, tuple(Term((axis,), scores) if term is own else term for term in tables.terms))
+
+
+def _no(axis: Axis) -> int:
+    # A category that is missing has bin 0, as a number that is.
+    return (axis.categories or ()).index(BOOLEAN_CATEGORIES[0]) + 1 if axis.categories == BOOLEAN_CATEGORIES else 0
+
+
 def _add(one: Term, other: Term) -> Term:
     """Add two tables over the same features, on the bins of both."""
     axes = tuple(_merge(first, second) for first, second in zip(one.axes, other.axes, strict=True))

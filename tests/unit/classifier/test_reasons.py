@@ -92,6 +92,22 @@ def test_only_the_difference_of_a_match_is_explained_by_rates(members: float, ex
     )
 
 
+def test_what_a_difference_lacks_because_it_is_one_counts_with_the_size_of_its_match() -> None:
+    features = (Feature("nearest_other_side", "numeric"), Feature("n_members", "numeric"), Feature("nearest_member", "numeric"))
+    contributions = {"nearest_other_side": [-2.0, -2.0, -2.0], "n_members": [0.5, 0.5, 0.5], "nearest_member": [0.3, 0.3, 0.3]}
+    frame = pl.DataFrame({"nearest_other_side": [None, None, 0.5], "n_members": [2.0, 0.0, 2.0], "nearest_member": [None, None, 0.1]})
+    scores = Scores(pl.Series([0.0] * 3), pl.Series([0.5] * 3), pl.DataFrame(contributions), 0.0)
+    assert explain_scores(scores, frame, features).to_list() == [
+        ["Items in the match whose difference it is: 2 (lowers the risk)"],
+        ["Nothing is open on the other side (lowers the risk)"],
+        [
+            "The nearest open amount on the other side is 50.0 % away (lowers the risk)",
+            "Items in the match whose difference it is: 2 (raises the risk)",
+            "The nearest amount in its match is 10.0 % away from the difference (raises the risk)",
+        ],
+    ]
+
+
 def test_what_is_missing_of_a_break_that_can_only_be_an_error_is_one_reason() -> None:
     missing = {"age_days": None, "possible_causes": "exception", "ledger_owner": ""}
     assert explain(missing, [1.0, 0.5, -0.2, 0.4, 0.3]) == ["Its facts fit an error only (raises the risk)"]

@@ -7,7 +7,7 @@ import pytest
 from reconciliation.classifier.calibration import Calibration
 from reconciliation.classifier.scoring import score_frame
 from reconciliation.learning.additive import FitOptions, feature_types, fit_additive
-from reconciliation.learning.linear import average_tables, fit_linear
+from reconciliation.learning.linear import average_tables, fit_linear, set_category
 from reconciliation.learning.tables import AdditiveTables
 
 RAW = Calibration("none", (-50.0, 50.0), (0.0, 1.0))
@@ -66,3 +66,23 @@ def test_one_class_teaches_nothing(frame: pl.DataFrame) -> None:
     features = feature_types(frame.drop("label"), keys=())
     with pytest.raises(ValueError, match="both"):
         fit_linear(frame, pl.Series(np.zeros(3000, dtype=bool)), features=features)
+
+
+@pytest.mark.parametrize("category", ["a", "never seen"])
+def test_a_row_of_a_category_alone_has_the_score_that_was_set_and_no_other_row_moves(category: str) -> None:
+    random = np.random.default_rng(3)
+    frame = pl.DataFrame({
+        "break_id": [str(number) for number in range(400)],
+        "days": pl.Series(random.integers(0, 40, 400).astype(float)).set(pl.Series(random.random(400) < 0.2), None),
+        "is_named": random.random(400) < 0.5,
+        "sort": random.choice(["a", "b"], 400),
+    })  # fmt: skip
+    features = feature_types(frame, keys=("break_id",))
+    fitted = fit_linear(frame, pl.Series(random.random(400) < 0.3), features=features)
+    told = set_category(fitted, feature="sort", category=category, score=4.25)
+    raw = Calibration("none", (-50.0, 50.0), (0.0, 1.0))
+    alone = pl.DataFrame({"break_id": ["x"], "days": [None], "is_named": [False], "sort": [category]}, schema=frame.schema)
+    assert score_frame(told, raw, alone).score.to_list() == pytest.approx([4.25], abs=1e-9)
+    others = frame.filter(pl.col("sort") != category)
+    assert score_frame(told, raw, others).score.equals(score_frame(fitted, raw, others).score)
+    assert AdditiveTables.from_json(told.to_json()).to_json() == told.to_json()
