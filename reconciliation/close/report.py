@@ -19,6 +19,7 @@ from reconciliation.schemas.items import EFFECT
 
 BUCKETS = ["0-3", "4-7", "8-30", "31-60", "61-90", "91+"]
 ROWS_MAX = 12
+DISPOSITION_WORDS = {"auto_cleared": "accepted", "proposed_clear": "proposed, for a person to confirm", "needs_review": "left to a person"}
 STYLE = """
 :root { color: #1f2933; font: 15px/1.45 Helvetica, Arial, sans-serif; }
 body { margin: 0 auto; max-width: 1020px; padding: 28px 24px 60px; background: #fff; }
@@ -44,7 +45,7 @@ def make_report(content: Content) -> bytes:
     blocks = [(str(book), str(currency)) for book, currency in statement.select("book", "currency").unique(maintain_order=True).iter_rows()]
     for block in blocks:
         parts += _block(content, block, is_alone=len(blocks) == 1)
-    parts += [*_entries(content), *_matching(content), *_fees(content), *_coverage(content), *_controls(content)]
+    parts += [*_accepted(content), *_entries(content), *_matching(content), *_fees(content), *_coverage(content), *_controls(content)]
     body = "\n".join(parts)
     page = f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{_text(entity)} {_text(period)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n'
     return page.encode()
@@ -145,6 +146,18 @@ def _risk(breaks: pl.DataFrame, currency: str, name: str) -> list[str]:
     picture = _picture(charts.draw_money(shown, currency, label="label", amount="money_at_risk", title="money at risk"), "money at risk by cause")
     note = '<p class="quiet">The absolute amount times the probability of a true exception. The largest cases:</p>'
     return [heading, picture, note, _table(["cause", "reference", "date", f"amount, {currency}", "what to do"], rows, numbers=(3,))]
+
+
+def _accepted(content: Content) -> list[str]:
+    """Say what the policy accepted without a person, which certificate acted, and the bounds on what that may miss."""
+    parts = ["<h2>What was accepted without a person</h2>"]
+    for book in content.manifest["books"]:
+        clearing = book["clearing"]
+        name = "" if len(content.manifest["books"]) == 1 else f"{book['book']}: "
+        counted = clearing["dispositions"]
+        said = ", ".join(f"{counted.get(disposition, 0):,} {meaning}" for disposition, meaning in DISPOSITION_WORDS.items())
+        parts += [f"<p>{_text(name)}{said}.</p>", f"<p>{_text(clearing['statement'])}</p>"]
+    return parts
 
 
 def _entries(content: Content) -> list[str]:

@@ -1,6 +1,7 @@
 """The workbook and the report of a package: formulas that re-add it, texts that stay texts, the same bytes twice, no network."""
 
 import base64
+import html
 import re
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from reconciliation.classifier.policy import Certificate, Limits, Proofs, decide_dispositions
 from reconciliation.close import package, report, show, workbook
 from reconciliation.close.manifest import combine
 from reconciliation.close.records import Records
@@ -154,6 +156,29 @@ def test_the_report_needs_no_network_and_shows_the_figures_as_text(content):
         assert "href=" not in svg.replace('xmlns:xlink="http://www.w3.org/1999/xlink"', "")
     for figure in ("203.91", "2,022.20", "-1,818.29", "736.00"):
         assert figure in page
+
+
+def test_the_report_prints_both_bounds_and_which_acted(content):
+    judged = pl.DataFrame(
+        {
+            "break_id": ["b1", "b2"],
+            "kind": "missing_in_ledger",
+            "cause": "timing",
+            "exposure_minor": [10, 20],
+            "currency": "GBP",
+            "probability_true_exception": [0.001, 0.9],
+        }
+    )
+    simulated = Certificate("simulated", 0.01, 2_000, 4, 0.99, 0.99, 0.95, "w", companies=60, companies_below=1)
+    audited = Certificate("audited", 0.02, 300, 0, 0.99, 0.99, 0.95, "w")
+    limits = Limits("autonomous", 0.99, {"GBP": 2_500}, {"GBP": 100_000})
+    clearing = decide_dispositions(judged, limits=limits, proofs=Proofs(simulated, audited)).to_json()
+    manifest = {**content.manifest, "books": [{**book, "clearing": clearing} for book in content.manifest["books"]]}
+    page = html.unescape(report.make_report(type(content)(content.tables, content.money, manifest)).decode())
+    assert "1 accepted, 0 proposed, for a person to confirm, 1 left to a person." in page
+    assert "Accepted without a person on the audited certificate" in page
+    assert "simulated at least 99.00% in 90% of companies at 95% confidence (n = 2,000, 4 missed; 60 companies, 1 below)" in page
+    assert "audited at least 99.00% at 95% confidence (n = 300, 0 missed)" in page
 
 
 def test_a_name_from_outside_cannot_become_markup(content):
