@@ -39,7 +39,7 @@ NOTES: dict[str, Note] = {
     "is_rounding": Note(YES_NO, "the difference is no more than rounding of its members leaves"),
     "is_accrual": Note(YES_NO, "the line says it is an accrual"),
     "is_debit": Note(YES_NO, "a negative amount, from the Stripe balance's point of view"),
-    "possible_causes": Note("category", "whether its facts allow an expected cause, a true exception, both, or no cause that is known"),
+    "possible_causes": Note("category", "whether its facts allow an expected cause, a true exception, a double charge alone, both, or no cause that is known"),
 }
 
 

@@ -17,9 +17,11 @@ BOOLEAN = ["has_counterparty", "has_reference_other_side", "is_within_rates", "i
 CAUSES = "possible_causes"
 CATEGORICAL = [CAUSES]
 POSSIBLE_BOTH, POSSIBLE_EXPECTED, POSSIBLE_EXCEPTION, POSSIBLE_UNKNOWN = "both", "expected", "exception", "unknown"
-"""Which causes the facts allow (`breaks.kinds`); what rules know of kinds of business that no training company resembles. Where they allow an exception
-alone nothing else is told: a charge that was made twice is one on its first day, and what a payout lacks that charges have is no excuse for one that never
-arrived."""
+POSSIBLE_DOUBLE_CHARGE = "double_charge"
+"""Which causes the facts allow (`breaks.kinds`); what rules know of kinds of business that no training company resembles."""
+EXCEPTION_ALONE = (POSSIBLE_EXCEPTION, POSSIBLE_DOUBLE_CHARGE)
+"""Where an exception alone is possible nothing else is told: a charge that was made twice is one on its first day, and what a payout lacks that charges
+have is no excuse for one that never arrived. A second charge stands apart, since a customer may buy the same twice."""
 FEATURES = [*NUMERIC, *BOOLEAN, *CATEGORICAL]
 WATCHED_NUMERIC = ["n_items", "amount_to_median", "difference_share"]
 WATCHED_BOOLEAN = [
@@ -56,7 +58,7 @@ def compute_features(items: pl.DataFrame, *, period_first_day: pl.Expr) -> pl.Da
         has_counterparty=pl.col("counterparty") != "",
         is_debit=pl.col("amount_minor") < 0,
     )
-    may_be_expected = pl.col("possible_causes") != POSSIBLE_EXCEPTION
+    may_be_expected = ~pl.col(CAUSES).is_in(EXCEPTION_ALONE)
     return (
         computed.with_columns(possible_causes=possible_causes())
         .with_columns(
@@ -80,6 +82,8 @@ def possible_causes() -> pl.Expr:
         .then(pl.lit(POSSIBLE_UNKNOWN))
         .when(pl.col("exception_cause") == "")
         .then(pl.lit(POSSIBLE_EXPECTED))
+        .when((pl.col("expected_cause") == "") & (pl.col("exception_cause") == "double_charge"))
+        .then(pl.lit(POSSIBLE_DOUBLE_CHARGE))
         .when(pl.col("expected_cause") == "")
         .then(pl.lit(POSSIBLE_EXCEPTION))
         .otherwise(pl.lit(POSSIBLE_BOTH))

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from reconciliation.breaks.features import CAUSES, POSSIBLE_EXCEPTION
+from reconciliation.breaks.features import CAUSES, EXCEPTION_ALONE
 from reconciliation.classifier.scoring import Scores
 from reconciliation.learning.tables import Feature
 
@@ -70,6 +70,7 @@ WORDS: dict[str, Words] = {
         values=(
             ("expected", "an expected difference only"),
             ("exception", "an error only"),
+            ("double_charge", "a charge made twice, unless the customer bought the same again"),
             ("both", "an expected difference as well as an error"),
             ("unknown", "no cause that is known"),
         ),
@@ -103,7 +104,7 @@ def explain_scores(scores: Scores, frame: pl.DataFrame, features: tuple[Feature,
     unsaid = np.zeros(weights.shape, dtype=bool)
     if CAUSES in names:
         # Nothing else is told of these (`breaks.features`): that the rest is missing there says what this says.
-        is_error_only = frame.select((pl.col(CAUSES) == POSSIBLE_EXCEPTION).fill_null(value=False)).to_series().to_numpy()
+        is_error_only = frame.select(pl.col(CAUSES).is_in(EXCEPTION_ALONE).fill_null(value=False)).to_series().to_numpy()
         weights[is_error_only, names.index(CAUSES)] = weights[is_error_only].sum(axis=1)
         unsaid |= np.outer(is_error_only, [name != CAUSES for name in names])
     if MATCH_SIZE in frame.columns:

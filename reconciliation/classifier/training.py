@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from reconciliation.breaks.features import CAUSES, POSSIBLE_EXCEPTION, WATCHED
+from reconciliation.breaks.features import CAUSES, EXCEPTION_ALONE, WATCHED
 from reconciliation.breaks.kinds import choose_cause
 from reconciliation.classifier.calibration import Calibration
 from reconciliation.classifier.card import render_card
@@ -247,17 +247,17 @@ def leave_out_causes(divided: pl.DataFrame, *, features: Sequence[Feature], opti
 
 def _fit(divided: pl.DataFrame, features: Sequence[Feature], options: FitOptions) -> AdditiveTables:
     learned = divided.filter(pl.col("role").is_in([LEARN, STOP]))
-    is_alone = (pl.col(CAUSES) == POSSIBLE_EXCEPTION) if CAUSES in learned.columns else pl.lit(value=False)
-    rows, alone = learned.filter(~is_alone), learned.filter(is_alone)["is_true_exception"]
+    is_alone = pl.col(CAUSES).is_in(EXCEPTION_ALONE) if CAUSES in learned.columns else pl.lit(value=False)
+    rows, alone = learned.filter(~is_alone), learned.filter(is_alone)
     labels = rows["is_true_exception"]
     # Chosen on families and kinds of exceptions that either had not seen (`DECISIONS.md`): boosting follows closely, lines carry further.
     boosted = fit_additive(rows, labels, features=features, is_stopping=rows["role"] == STOP, options=options)
     tables = average_tables(boosted, fit_linear(rows, labels, features=features), share=BOOSTED_SHARE)
-    if alone.is_empty():
-        return tables
     # Of these nothing else is told (`breaks.features`): among the others they would teach that what is missing is suspicious.
-    found, missed = float(alone.sum()) + 0.5, float((~alone).sum()) + 0.5
-    return set_category(tables, feature=CAUSES, category=POSSIBLE_EXCEPTION, score=math.log(found / missed))
+    for (category,), part in sorted(alone.partition_by(CAUSES, as_dict=True).items()) if alone.height else ():
+        found = int(part["is_true_exception"].sum())
+        tables = set_category(tables, feature=CAUSES, category=str(category), score=math.log((found + 0.5) / (part.height - found + 0.5)))
+    return tables
 
 
 def _calibrate(divided: pl.DataFrame, tables: AdditiveTables) -> tuple[Calibration, tuple[Certificate, ...]]:

@@ -76,8 +76,8 @@ def test_nothing_else_is_told_of_what_can_only_be_an_error():
     open_items = pl.DataFrame(list(explained(*rows).values()), infer_schema_length=None)
     features = compute_features(open_items, period_first_day=pl.lit(date(2026, 10, 1)))
     by_causes = {row["possible_causes"]: row for row in features.to_dicts()}
-    assert {name for name in NUMERIC if by_causes["exception"][name] is not None} == set()
-    assert not any(by_causes["exception"][name] for name in BOOLEAN)
+    assert {name for name in NUMERIC if by_causes["double_charge"][name] is not None} == set()
+    assert not any(by_causes["double_charge"][name] for name in BOOLEAN)
     assert by_causes["both"]["age_days"] == 16
 
 

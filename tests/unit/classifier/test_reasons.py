@@ -67,7 +67,12 @@ def test_each_type_of_value_is_said(values: dict[str, object], contributions: li
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [("exception", "Its facts fit an error only"), ("expected", "Its facts fit an expected difference only"), ("new_word", "Its facts fit new word")],
+    [
+        ("exception", "Its facts fit an error only"),
+        ("double_charge", "Its facts fit a charge made twice, unless the customer bought the same again"),
+        ("expected", "Its facts fit an expected difference only"),
+        ("new_word", "Its facts fit new word"),
+    ],
 )
 def test_a_word_of_a_closed_list_is_said_in_a_controllers_words(value: str, text: str) -> None:
     scores = Scores(pl.Series([0.0]), pl.Series([0.5]), pl.DataFrame({"possible_causes": [1.0]}), 0.0)
