@@ -155,8 +155,8 @@ def _accepted(content: Content) -> list[str]:
         clearing = book["clearing"]
         name = "" if len(content.manifest["books"]) == 1 else f"{book['book']}: "
         counted = clearing["dispositions"]
-        said = ", ".join(f"{counted.get(disposition, 0):,} {meaning}" for disposition, meaning in DISPOSITION_WORDS.items())
-        parts += [f"<p>{_text(name)}{said}.</p>", f"<p>{_text(clearing['statement'])}</p>"]
+        said = "; ".join(f"{counted.get(disposition, 0):,} {meaning}" for disposition, meaning in DISPOSITION_WORDS.items())
+        parts += [f"<p>{_text(name)}Of {sum(counted.values()):,} breaks that the policy looked at {said}.</p>", f"<p>{_text(clearing['statement'])}</p>"]
     return parts
 
 

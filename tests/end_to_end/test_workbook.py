@@ -175,7 +175,7 @@ def test_the_report_prints_both_bounds_and_which_acted(content):
     clearing = decide_dispositions(judged, limits=limits, proofs=Proofs(simulated, audited)).to_json()
     manifest = {**content.manifest, "books": [{**book, "clearing": clearing} for book in content.manifest["books"]]}
     page = html.unescape(report.make_report(type(content)(content.tables, content.money, manifest)).decode())
-    assert "1 accepted, 0 proposed, for a person to confirm, 1 left to a person." in page
+    assert "Of 2 breaks that the policy looked at 1 accepted; 0 proposed, for a person to confirm; 1 left to a person." in page
     assert "Accepted without a person on the audited certificate" in page
     assert "simulated at least 99.00% in 90% of companies at 95% confidence (n = 2,000, 4 missed; 60 companies, 1 below)" in page
     assert "audited at least 99.00% at 95% confidence (n = 300, 0 missed)" in page
