@@ -17,8 +17,8 @@ BOOLEAN = ["has_counterparty", "has_reference_other_side", "is_within_rates", "i
 CAUSES = "possible_causes"
 CATEGORICAL = [CAUSES]
 POSSIBLE_BOTH, POSSIBLE_EXPECTED, POSSIBLE_EXCEPTION, POSSIBLE_UNKNOWN = "both", "expected", "exception", "unknown"
-POSSIBLE_DOUBLE_CHARGE = "double_charge"
 """Which causes the facts allow (`breaks.kinds`); what rules know of kinds of business that no training company resembles."""
+POSSIBLE_DOUBLE_CHARGE = "double_charge"
 EXCEPTION_ALONE = (POSSIBLE_EXCEPTION, POSSIBLE_DOUBLE_CHARGE)
 """Where an exception alone is possible nothing else is told: a charge that was made twice is one on its first day, and what a payout lacks that charges
 have is no excuse for one that never arrived. A second charge stands apart, since a customer may buy the same twice."""

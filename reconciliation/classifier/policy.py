@@ -73,10 +73,8 @@ class Certificate:
 
     def to_json(self) -> dict[str, Any]:
         """Return the certificate as plain JSON values."""
-        unsaid = {
-            name for name in ("breaks", "cleared", "companies", "companies_below") if not (self.breaks if name in ("breaks", "cleared") else self.companies)
-        }
-        return {name: value for name, value in vars(self).items() if name not in unsaid}
+        optional = {"breaks": self.breaks, "cleared": self.breaks, "companies": self.companies, "companies_below": self.companies}
+        return {name: value for name, value in vars(self).items() if optional.get(name, 1)}
 
     @staticmethod
     def from_json(content: dict[str, Any]) -> "Certificate":
@@ -163,7 +161,7 @@ def certify_threshold(
         threshold,
         len(exceptions),
         misses,
-        bound if highest is None else min(bound, target_recall),
+        bound if highest is None else target_recall,
         target_recall,
         confidence,
         window,

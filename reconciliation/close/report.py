@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import polars as pl
 
+from reconciliation.breaks.clearing import AUTO_CLEARED, NEEDS_REVIEW, PROPOSED_CLEAR
 from reconciliation.close import charts
 from reconciliation.close.cause_words import say_cause, say_causes
 from reconciliation.close.content import Content
@@ -19,7 +20,7 @@ from reconciliation.schemas.items import EFFECT
 
 BUCKETS = ["0-3", "4-7", "8-30", "31-60", "61-90", "91+"]
 ROWS_MAX = 12
-DISPOSITION_WORDS = {"auto_cleared": "accepted", "proposed_clear": "proposed, for a person to confirm", "needs_review": "left to a person"}
+DISPOSITION_WORDS = {AUTO_CLEARED: "accepted", PROPOSED_CLEAR: "proposed, for a person to confirm", NEEDS_REVIEW: "left to a person"}
 STYLE = """
 :root { color: #1f2933; font: 15px/1.45 Helvetica, Arial, sans-serif; }
 body { margin: 0 auto; max-width: 1020px; padding: 28px 24px 60px; background: #fff; }
